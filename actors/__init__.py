@@ -1,0 +1,1 @@
+"""The actor runtime: conversations, the hosts they live in, and the supervisor."""

@@ -1,0 +1,1 @@
+"""The HTTP face of chat-orchestrator and its command line."""

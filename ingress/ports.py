@@ -1,0 +1,65 @@
+"""What the routes need from the layers below, as protocols, so that they can be tested alone."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from actors.outcome import Outcome, OutcomeKind
+from storage.records import Accepted, NewMessage
+
+
+class StorageUnavailable(Exception):
+    """The message is not known to be stored; sending the same id again is safe."""
+
+
+class Overloaded(Exception):
+    """Too much work is in flight; nothing was accepted."""
+
+
+class Expectation(Protocol):
+    """What hosts say about one message, while somebody waits for it."""
+
+    async def wait(self, kinds: frozenset[OutcomeKind], timeout_seconds: float) -> Outcome | None:
+        """Return the first outcome of one of ``kinds``, or None when the time is over."""
+        ...
+
+
+class Gateway(Protocol):
+    """The way to the writers and hosts of this cluster."""
+
+    async def accept(self, message: NewMessage) -> Accepted:
+        """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
+        ...
+
+    def expect(
+        self, conversation_id: str, message_id: str
+    ) -> AbstractAsyncContextManager[Expectation]:
+        """Listen for outcomes of a message; enter it before the message is routed."""
+        ...
+
+    def route(self, message: NewMessage, accepted: Accepted) -> None:
+        """Hand a stored message to its conversation's host (again, if it was handed before)."""
+        ...
+
+    def notify_cancelled(self, conversation_id: str, job_id: str) -> None:
+        """Tell the host that a job of the conversation was cancelled in the database."""
+        ...
+
+    def notify_reset(self, conversation_id: str) -> None:
+        """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
+        ...
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether at least one writer and one host answer."""
+        ...
+
+    @property
+    def redis_everywhere(self) -> bool:
+        """Whether every host has its leases in Redis."""
+        ...
+
+    def describe_actors(self) -> list[dict[str, object]]:
+        """One object an actor, as the supervisor last saw it, for operators."""
+        ...

@@ -1,0 +1,1 @@
+"""Durable storage: PostgreSQL is the truth, Redis holds leases and a cache."""
