@@ -44,7 +44,7 @@ class Outcome(Record):
     """How many messages the job holds so far."""
     reason: str | None = None
     result: str | None = None
-    """JSON object ``{"ai_response", "extracted_actions", "pancake_result"}``; None: there is none."""
+    """JSON object ``{"ai_response", "extracted_actions", "pancake_result"}``; None: none."""
     newer_messages: list[NewerMessage] = []
     restart_job_id: str | None = None
     storage_backend: str = "Redis"
