@@ -1,0 +1,257 @@
+"""The configuration of every process: one immutable value, made once and passed on."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from storage.dsn import postgres_dsn, redis_dsn
+from storage.tokens import SHORTEST_JWT_SECRET, weakness_of
+
+__all__ = ["InvalidSettings", "Settings", "load_settings"]
+
+_RATE_LIMIT = re.compile(r"^[1-9]\d{0,8} ?/ ?([1-9]\d{0,4} ?)?(second|minute|hour|day)s?$")
+
+HttpBase = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$", max_length=2048)]
+UrlPath = Annotated[str, Field(pattern=r"^/[^\s#]*$", max_length=2048)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def default_data_directory() -> Path:
+    """Return where data is kept when ``DATA_DIR`` does not say.
+
+    For root it is a place of its own: PostgreSQL runs as another user then, and must be able to
+    reach its files, which the working directory of root may not allow.
+    """
+    return Path("/var/lib/chat-orchestrator") if os.geteuid() == 0 else Path(".data")
+
+
+class InvalidSettings(ValueError):
+    """The environment holds values the server cannot start with; one line a variable."""
+
+
+class Settings(BaseSettings):
+    """Every setting, under its variable's name in lower case.
+
+    Weaker than the environment is a ``.env`` file in the working directory. An empty variable
+    counts as unset. Use ``load_settings`` to make one.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8000
+    debug: bool = False
+    environment: str = Field("development", min_length=1, max_length=64)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    metrics_auth: bool = False
+
+    pancake_access_token: SecretStr | None = None
+    admin_access_token: SecretStr | None = None
+    jwt_secret: SecretStr | None = None
+    jwt_public_key: str | None = None
+
+    redis_url: SecretStr | None = None
+    redis_host: str | None = None
+    redis_port: Port = 6379
+    redis_db: int = Field(0, ge=0, le=65535)
+    redis_password: SecretStr | None = None
+    redis_cluster: bool = False
+    redis_max_connections: int = Field(100, ge=1, le=65535)
+    redis_socket_timeout: float = Field(5.0, gt=0, le=300)
+    """Seconds. Lease calls have their own deadline, ``lease_deadline_seconds``."""
+
+    database_url: SecretStr | None = None
+    postgres_host: str | None = None
+    postgres_port: Port = 5432
+    postgres_db: str = "chat_orchestrator"
+    postgres_user: str = "postgres"
+    postgres_password: SecretStr | None = None
+    postgres_sslmode: (
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
+    ) = None
+
+    ai_service_url: HttpBase | None = None
+    ai_service_path: UrlPath = "/process"
+    ai_service_timeout: float = Field(30.0, gt=0, le=3600)
+    ai_max_attempts: int = Field(3, ge=1, le=20)
+    simulated_ai_seconds: float = Field(2.0, ge=0, le=3600)
+
+    pancake_base_url: HttpBase | None = None
+    pancake_actions_path: UrlPath = "/api/v1/actions"
+    pancake_api_token: SecretStr | None = None
+    delivery_max_attempts: int = Field(8, ge=1, le=100)
+
+    conversation_state_ttl: int = Field(3600, ge=1, le=31_536_000)
+    processing_lock_ttl: float = Field(30.0, ge=0.5, le=86_400)
+    """The lease, in seconds."""
+    retention_hours: float = Field(0.0, ge=0, le=876_000)
+    """Idle conversations are dropped after it; 0 keeps them."""
+    response_wait_seconds: float = Field(35.0, ge=0, le=3600)
+    max_body_bytes: int = Field(1_048_576, ge=1024, le=1_073_741_824)
+    rate_limit: str = "1000/second"
+
+    cluster_name: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    ray_address: str | None = None
+    data_dir: Path = Field(default_factory=default_data_directory, validate_default=True)
+    """Absolute. Where embedded servers keep their data, and ``up`` its run file."""
+    conversation_hosts: int = Field(2, ge=1, le=1024)
+    storage_writers: int = Field(1, ge=1, le=64)
+
+    @field_validator("environment")
+    @classmethod
+    def _ignore_case(cls, value: str) -> str:
+        return value.strip().lower()
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _ignore_case_of_level(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _check_rate_limit(cls, value: str) -> str:
+        value = value.strip().lower()
+        if value != "off" and not _RATE_LIMIT.match(value):
+            raise ValueError("is 'off' or a number a period, such as '1000/second'")
+        return value
+
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _unfold_key(cls, value: str | None) -> str | None:
+        return value.replace("\\n", "\n") if value else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _make_absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("begins with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            postgres_dsn(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        problems = []
+        if self.redis_cluster and self.redis_db:
+            problems.append("REDIS_DB: a Redis Cluster has database 0 only")
+        if self.is_production:
+            problems += self._production_problems()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _production_problems(self) -> list[str]:
+        tokens = {
+            "PANCAKE_ACCESS_TOKEN": self.pancake_access_token,
+            "ADMIN_ACCESS_TOKEN": self.admin_access_token,
+        }
+        problems = [
+            f"{name}: {problem}"
+            for name, token in tokens.items()
+            if (problem := weakness_of(token))
+        ]
+        if self.jwt_secret and (weak := weakness_of(self.jwt_secret, SHORTEST_JWT_SECRET)):
+            problems.append(f"JWT_SECRET: {weak}")
+        if not problems and self.pancake_access_token == self.admin_access_token:
+            problems.append("ADMIN_ACCESS_TOKEN: must differ from PANCAKE_ACCESS_TOKEN")
+        return problems
+
+    @property
+    def is_production(self) -> bool:
+        """Whether weak or missing tokens are refused."""
+        return self.environment in ("production", "prod")
+
+    @property
+    def postgres_dsn(self) -> str | None:
+        """Where the database is (``postgresql://``, as asyncpg takes it; holds the password)."""
+        sslmode = self.postgres_sslmode
+        if self.database_url:
+            return postgres_dsn(self.database_url.get_secret_value(), sslmode=sslmode)
+        if not self.postgres_host:
+            return None
+        return postgres_dsn(
+            host=self.postgres_host,
+            port=self.postgres_port,
+            database=self.postgres_db,
+            user=self.postgres_user,
+            password=_reveal(self.postgres_password),
+            sslmode=sslmode,
+        )
+
+    @property
+    def redis_dsn(self) -> str | None:
+        """Where Redis is (holds the password), or None: there is none."""
+        password = _reveal(self.redis_password)
+        if self.redis_url:
+            return redis_dsn(self.redis_url.get_secret_value(), password=password)
+        if not self.redis_host:
+            return None
+        return redis_dsn(
+            host=self.redis_host, port=self.redis_port, database=self.redis_db, password=password
+        )
+
+    @property
+    def lease_deadline_seconds(self) -> float:
+        """How long a lease call may take before its outcome counts as unknown."""
+        return self.processing_lock_ttl / 6
+
+    def with_generated_tokens(self) -> tuple[Self, dict[str, str]]:
+        """Fill in missing tokens; also return those made, by variable, to be shown."""
+        made = {
+            name: secrets.token_urlsafe(24)
+            for name in ("pancake_access_token", "admin_access_token")
+            if getattr(self, name) is None
+        }
+        copy = self.model_copy(update={name: SecretStr(token) for name, token in made.items()})
+        return copy, {name.upper(): token for name, token in made.items()}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment and ``.env``; ``overrides`` (by field name) win over both.
+
+    Raises ``InvalidSettings``, whose text names each variable and never shows a value.
+    """
+    try:
+        return Settings(**cast("dict[str, Any]", overrides))
+    except ValidationError as error:
+        lines = [line for problem in error.errors() for line in _lines_of(problem)]
+        raise InvalidSettings("\n".join(lines)) from None
+    except SettingsError as error:
+        raise InvalidSettings(str(error)) from None
+
+
+def _lines_of(problem: ErrorDetails) -> list[str]:
+    text = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return [str(line) for line in text.split("\n")]
+    return [f"{str(problem['loc'][0]).upper()}: {text}"]
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
