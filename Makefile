@@ -1,0 +1,60 @@
+# `make` lists the targets. ARGS are handed on: make test ARGS="-k lease -x"
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up migrate status test test-unit test-compat check format constraints clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with all that the server and its tests need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+up: $(INSTALLED) ## Start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/chat-orchestrator up $(ARGS)
+
+migrate: $(INSTALLED) ## Bring the database's tables up to date
+	@$(BIN)/chat-orchestrator migrate $(ARGS)
+
+status: $(INSTALLED) ## Show hosts, leases and queues of the running server
+	@$(BIN)/chat-orchestrator status $(ARGS)
+
+test: $(INSTALLED) ## Run all tests; they start servers of their own
+	$(BIN)/python -m pytest tests/ $(ARGS)
+
+test-unit: $(INSTALLED) ## Run the tests that start no server
+	$(BIN)/python -m pytest tests/unit $(ARGS)
+
+test-compat: $(INSTALLED) ## Run all tests with Debian's PostgreSQL 15 and Redis 7 (root installs them)
+	@test -x /usr/lib/postgresql/15/bin/postgres && command -v redis-server >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends postgresql-15 redis-server; }
+	TEST_SERVERS=debian $(BIN)/python -m pytest tests/ $(ARGS)
+
+check: $(INSTALLED) ## Lint, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Format the code and repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: $(INSTALLED) ## Renew constraints.txt with the newest versions
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo '# The versions that the tests ran with, for Python 3.11 and later. Renew with: make constraints' > $(VENV)/constraints.txt
+	$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-header --no-annotate \
+		--all-extras --python-version 3.11 pyproject.toml >> $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+
+clean: ## Remove .venv, caches and builds; stored data (.data) stays
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find actors ingress storage tests -name __pycache__ -type d -prune -exec rm -rf {} +
