@@ -23,14 +23,14 @@ class OutcomeKind(StrEnum):
     """Not pending any more: the database says what became of it."""
 
 
-class NewerMessage(Record):
+class NewerMessage(Record, frozen=True):
     """A message that came while the turn was running."""
 
     message_id: str
     timestamp: float
 
 
-class Outcome(Record):
+class Outcome(Record, frozen=True):
     """One word of a host about one message."""
 
     conversation_id: str

@@ -67,7 +67,7 @@ class FencedOutcome(StrEnum):
     """This row cannot be stored (a value PostgreSQL does not take); its neighbours were."""
 
 
-class NewMessage(Record):
+class NewMessage(Record, frozen=True):
     """A message to accept. ``message_id`` is None when ``digest`` is its identity."""
 
     conversation_id: str
@@ -90,7 +90,7 @@ class NewMessage(Record):
     """JSON list of ``{"role", "content"}`` to use in place of the stored context."""
 
 
-class Accepted(Record):
+class Accepted(Record, frozen=True):
     """Answer to a ``NewMessage``."""
 
     outcome: AcceptOutcome
@@ -108,7 +108,7 @@ class Accepted(Record):
     error: str | None = None
 
 
-class StoredMessage(Record):
+class StoredMessage(Record, frozen=True):
     """A pending message as the database holds it."""
 
     message_id: str
@@ -127,14 +127,14 @@ class StoredMessage(Record):
     """Job of the turn that it was given to, by an owner that did not finish it."""
 
 
-class ContextEntry(Record):
+class ContextEntry(Record, frozen=True):
     """One line of what was said before."""
 
     role: str
     content: str
 
 
-class StoredDelivery(Record):
+class StoredDelivery(Record, frozen=True):
     """A committed answer that has not reached the platform yet."""
 
     job_id: str
@@ -146,7 +146,7 @@ class StoredDelivery(Record):
     action_count: int
 
 
-class ClaimRequest(Record):
+class ClaimRequest(Record, frozen=True):
     """Ask to own a conversation: its epoch goes up by one if it is still ``epoch``."""
 
     conversation_id: str
@@ -174,7 +174,7 @@ class ClaimOutcome(StrEnum):
     """There is no such conversation (erased, or never stored)."""
 
 
-class Claim(Record):
+class Claim(Record, frozen=True):
     """Answer to a ``ClaimRequest``. Beyond ``epoch`` the fields hold only when it was claimed."""
 
     outcome: ClaimOutcome
@@ -195,7 +195,7 @@ class Claim(Record):
     """Whether more messages are pending than were sent."""
 
 
-class TurnStart(Record):
+class TurnStart(Record, frozen=True):
     """Put messages into the turn of ``job_id``; their own jobs become superseded by it."""
 
     conversation_id: str
@@ -206,7 +206,7 @@ class TurnStart(Record):
     superseded_job_ids: list[str]
 
 
-class NewAction(Record):
+class NewAction(Record, frozen=True):
     """One action of an answer. ``status`` is ``pending`` or ``rejected`` (then ``error``)."""
 
     action_type: str
@@ -215,7 +215,7 @@ class NewAction(Record):
     error: str | None = None
 
 
-class TurnCommit(Record):
+class TurnCommit(Record, frozen=True):
     """The end of a turn: what PostgreSQL then holds is what was decided."""
 
     conversation_id: str
@@ -251,7 +251,7 @@ class TurnCommit(Record):
     """Whether its first delivery attempt starts right after the commit (counted here)."""
 
 
-class MessageSettlement(Record):
+class MessageSettlement(Record, frozen=True):
     """The end of a message without a turn: recorded (``COMPLETED``) or ``REJECTED``."""
 
     conversation_id: str
@@ -264,7 +264,7 @@ class MessageSettlement(Record):
     """Its place in the context; None keeps it out."""
 
 
-class DeliveryStart(Record):
+class DeliveryStart(Record, frozen=True):
     """Count a delivery attempt before it is made."""
 
     conversation_id: str
@@ -280,7 +280,7 @@ class DeliveryResult(StrEnum):
     DEAD = "dead"
 
 
-class DeliveryRecord(Record):
+class DeliveryRecord(Record, frozen=True):
     """What came of a delivery attempt. ``SENT`` is recorded whoever the owner is: it is a fact."""
 
     conversation_id: str
@@ -292,7 +292,7 @@ class DeliveryRecord(Record):
     error: str | None = None
 
 
-class OwnerRenewal(Record):
+class OwnerRenewal(Record, frozen=True):
     """Extend ``owner_until`` of a conversation; 0 seconds gives it up."""
 
     conversation_id: str
@@ -302,7 +302,7 @@ class OwnerRenewal(Record):
     owner_ttl_seconds: float
 
 
-class PendingPoke(Record):
+class PendingPoke(Record, frozen=True):
     """Work that nobody seems to do: what the sweeper routes again."""
 
     conversation_id: str
