@@ -1,0 +1,184 @@
+"""A conversation as a value: ``receive(event, now)`` changes it and returns the effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.conversation.effects import Effect
+from actors.conversation.events import Event, LeaseKind, LeaseLost, LeaseRenewed
+from actors.conversation.limits import Limits
+from actors.conversation.mailbox import Mailbox
+from actors.conversation.message import Line, Message
+from actors.conversation.outbox import Outbox, OutboxState
+from actors.conversation.phase import OWNED, Phase
+from actors.conversation.progress import advance
+from actors.conversation.staleness import is_stale
+from actors.conversation.tenure import lose
+from actors.conversation.transitions import TRANSITIONS
+from actors.conversation.turn import Turn
+
+
+class IllegalTransition(Exception):
+    """The event cannot happen in this phase. Nothing was changed."""
+
+
+class Conversation:
+    """One conversation in the memory of its owner, or of a host that asks to own it.
+
+    ``now`` is seconds on a clock that does not jump. What other modules of this package do to the
+    fields is their business alone; from outside only the methods are used.
+    """
+
+    __slots__ = (
+        "attempt",
+        "context",
+        "conversation_id",
+        "effects",
+        "epoch",
+        "fetch_attempt",
+        "fetching",
+        "finished",
+        "first_arrival",
+        "idle_since",
+        "is_draining",
+        "is_reset",
+        "is_wanted",
+        "last_activity_at",
+        "last_arrival",
+        "lease_kind",
+        "limits",
+        "lock_id",
+        "mailbox",
+        "outbox",
+        "phase",
+        "position",
+        "queued_during_turn",
+        "races",
+        "settling",
+        "status",
+        "trusted_until",
+        "turn",
+        "unconfirmed",
+        "untold",
+        "wake_at",
+    )
+
+    def __init__(self, conversation_id: str, limits: Limits) -> None:
+        self.conversation_id = conversation_id
+        self.limits = limits
+        self.phase = Phase.PASSIVE
+        self.attempt = 0
+        self.races = 0
+        self.epoch = 0
+        self.lock_id = ""
+        self.lease_kind = LeaseKind.REDIS
+        self.trusted_until = 0.0
+        self.wake_at = 0.0
+        self.idle_since = 0.0
+        self.is_draining = False
+        self.is_reset = False
+        self.fetch_attempt = 0
+        self.effects: list[Effect] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all that the database holds too (the phase and the epoch stay)."""
+        self.position = 0
+        self.status = "active"
+        self.last_activity_at = 0.0
+        self.context: list[Line] = []
+        self.mailbox = Mailbox(self.limits)
+        self.outbox = Outbox()
+        self.turn: Turn | None = None
+        self.settling: dict[str, tuple[Message, str, str | None]] = {}
+        self.unconfirmed: dict[str, tuple[Message | None, int]] = {}
+        self.fetching: frozenset[str] | None = None
+        self.finished: dict[str, None] = {}
+        self.untold: list[Message] = []
+        self.first_arrival = 0.0
+        self.last_arrival = 0.0
+        self.queued_during_turn = False
+        self.is_wanted = False
+
+    def receive(self, event: Event, now: float) -> tuple[Effect, ...]:
+        """Take in an event and return what is to be done, in order.
+
+        An event that answers something given up meanwhile has no effect. An owner whose trust in
+        its lease has run out stops before anything else.
+        Raises ``IllegalTransition`` for an event that this phase does not know.
+        """
+        self.effects = []
+        if is_stale(self, event):
+            return ()
+        handle = self._handler(event)
+        renewal = isinstance(event, LeaseRenewed | LeaseLost)
+        if self.phase in OWNED and now >= self.trusted_until and not renewal:
+            lose(self, now)
+            if is_stale(self, event):
+                return tuple(self.effects)
+            handle = self._handler(event)
+        handle(self, event, now)
+        if self.phase in OWNED:
+            advance(self, now)
+        return tuple(self.effects)
+
+    def deadline(self) -> float | None:
+        """The moment at which a ``Tick`` is due, if any."""
+        if self.phase in (Phase.BLOCKED, Phase.FENCED):
+            return self.wake_at
+        if self.phase not in OWNED:
+            return None
+        moments = [self.trusted_until]
+        if self.phase is Phase.DEBOUNCING:
+            moments.append(self.wake_at)
+        if self.phase is Phase.IDLE and self.is_quiet:
+            moments.append(self.idle_since + self.limits.idle_seconds)
+        if self.outbox.state is OutboxState.WAITING and self.outbox.retry_at is not None:
+            moments.append(self.outbox.retry_at)
+        return min(moments)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way (a delivery that waits for its retry does not count)."""
+        return not (
+            self.turn
+            or self.mailbox
+            or self.mailbox.has_more
+            or self.settling
+            or self.unconfirmed
+            or self.fetching is not None
+            or self.outbox.is_moving
+        )
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect to what the present event brings about."""
+        self.effects.append(effect)
+
+    def knows(self, message_id: str) -> bool:
+        """Whether this activation has the message, or has finished it."""
+        return (
+            message_id in self.finished
+            or message_id in self.settling
+            or (self.turn is not None and self.turn.holds(message_id))
+            or self.mailbox.find(message_id) is not None
+        )
+
+    def remember_finished(self, message_id: str) -> None:
+        """Note that a message was decided here, forgetting the oldest past the limit."""
+        self.finished[message_id] = None
+        if len(self.finished) > self.limits.remembered_messages:
+            del self.finished[next(iter(self.finished))]
+
+    def say(self, *lines: Line) -> None:
+        """Append lines to the context, keeping no more than the limit."""
+        self.context.extend(line for line in lines if line.content)
+        excess = len(self.context) - self.limits.context_messages
+        if excess > 0:
+            del self.context[:excess]
+
+    def _handler(self, event: Event) -> Callable[[Conversation, Any, float], None]:
+        handler = TRANSITIONS[self.phase].get(type(event))
+        if handler is None:
+            raise IllegalTransition(f"{type(event).__name__} in phase {self.phase.value}")
+        return handler

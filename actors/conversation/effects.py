@@ -1,0 +1,185 @@
+"""What a conversation asks of the world. The runner performs it and answers with an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from actors.conversation.events import Answer, LeaseKind
+from actors.conversation.message import Line, Message
+from actors.conversation.turn import Newer
+
+
+class Word(StrEnum):
+    """What a caller is told about its message."""
+
+    STARTED = "started"
+    LOCKED = "locked"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RESTART_NEEDED = "restart_needed"
+    RECORDED = "recorded"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireLease:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLease:
+    """Give the lease back, if it is still the one of ``lock_id``. No answer."""
+
+    lock_id: str
+    epoch: int
+    kind: LeaseKind
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    attempt: int
+    epoch: int
+    lock_id: str
+    kind: LeaseKind
+    cached_position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPending:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Tell the holder of the lease about these messages. No answer."""
+
+    owner: str
+    message_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartTurn:
+    epoch: int
+    job_id: str
+    call: int
+    message_ids: tuple[str, ...]
+    superseded_job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallAi:
+    job_id: str
+    call: int
+    messages: tuple[Message, ...]
+    context: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonAi:
+    """Stop waiting for the AI. No answer."""
+
+    job_id: str
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTurn:
+    epoch: int
+    job_id: str
+    call: int
+    lock_id: str
+    kind: LeaseKind
+    messages: tuple[Message, ...]
+    first_position: int
+    status: str
+    """completed, failed or cancelled."""
+    reason: str | None
+    reply: str | None
+    answer: Answer | None
+    conversation_status: str
+    context_start: int | None
+    delivering: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettleMessage:
+    """End a message without a turn: ``completed`` (recorded, ``reason``) or ``rejected``."""
+
+    epoch: int
+    message: Message
+    status: str
+    reason: str | None
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountDelivery:
+    epoch: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    job_id: str
+    bot_id: str
+    body: str
+    attempts: int
+    """Which attempt this is, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDelivery:
+    epoch: int
+    job_id: str
+    result: str
+    actions_executed: int
+    retry_at: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell whoever waits for the message. No answer."""
+
+    message_id: str
+    word: Word
+    job_id: str | None = None
+    queued: bool = False
+    consolidated_messages: int = 1
+    reason: str | None = None
+    result: str | None = None
+    pancake_status: str | None = None
+    actions_executed: int = 0
+    newer: tuple[Newer, ...] = ()
+    restart_job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Refresh the conversation's state in Redis. No answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passivate:
+    """Forget the conversation; nothing of it is only in memory. No answer."""
+
+
+Effect = (
+    AcquireLease
+    | ReleaseLease
+    | Claim
+    | FetchPending
+    | HandOver
+    | StartTurn
+    | CallAi
+    | AbandonAi
+    | CommitTurn
+    | SettleMessage
+    | CountDelivery
+    | Deliver
+    | RecordDelivery
+    | Tell
+    | SaveState
+    | Passivate
+)

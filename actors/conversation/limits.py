@@ -1,0 +1,28 @@
+"""The bounds within which a conversation works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one conversation in memory; what exceeds them stays in the database."""
+
+    turn_messages: int = 50
+    turn_characters: int = 262_144
+    """A turn takes no further message past this many characters (its first is always taken)."""
+    waiting_messages: int = 200
+    undelivered_jobs: int = 16
+    """With so many answers on their way to the platform, no further turn starts."""
+    restarts: int = 5
+    restart_window_seconds: float = 60.0
+    context_messages: int = 20
+    remembered_messages: int = 1_000
+    """How many finished message ids are remembered, to tell a late duplicate from a new message."""
+    claim_attempts: int = 5
+    """So many lost races for the epoch in a row, then a pause of ``retry_seconds``."""
+    retry_seconds: float = 1.0
+    lease_ttl_seconds: float = 30.0
+    idle_seconds: float = 60.0
+    """After so long without work the lease is released and the conversation forgotten."""

@@ -1,0 +1,47 @@
+"""Whether an event answers something that was given up meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.conversation import events as e
+from actors.conversation.outbox import OutboxState
+
+if TYPE_CHECKING:
+    from actors.conversation.conversation import Conversation
+
+_DELIVERY_STATES = {
+    e.DeliveryCounted: OutboxState.COUNTING,
+    e.DeliveryEnded: OutboxState.SENDING,
+    e.DeliveryRecorded: OutboxState.RECORDING,
+}
+
+
+def is_stale(c: Conversation, event: e.Event) -> bool:
+    """Answer by the number that the event carries; events that answer nothing are never stale."""
+    match event:
+        case (
+            e.LeaseGranted()
+            | e.LeaseRefused()
+            | e.LeaseUnknown()
+            | e.Claimed()
+            | e.ClaimStale()
+            | e.ClaimRefused()
+            | e.ClaimMissing()
+        ):
+            return event.attempt != c.attempt
+        case e.LeaseRenewed() | e.LeaseLost():
+            return event.lock_id != c.lock_id
+        case e.PendingFetched():
+            return c.fetching is None or event.attempt != c.fetch_attempt
+        case e.TurnStarted() | e.AiAnswered() | e.AiFailed() | e.TurnCommitted():
+            turn = c.turn
+            return turn is None or (event.job_id, event.call) != (turn.job_id, turn.call)
+        case e.MessageSettled():
+            return event.message_id not in c.settling
+        case e.DeliveryCounted() | e.DeliveryEnded() | e.DeliveryRecorded():
+            first = c.outbox.first
+            expected = _DELIVERY_STATES[type(event)]
+            return first is None or first.job_id != event.job_id or c.outbox.state is not expected
+        case _:
+            return False

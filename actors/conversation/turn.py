@@ -1,0 +1,75 @@
+"""One run of the AI over one or more messages, under the job of the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from actors.conversation.message import Line, Message
+from actors.conversation.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """A user's message that came while the turn was running."""
+
+    message_id: str
+    timestamp: float
+    job_id: str | None
+    """The job that will answer it; None: it was rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a turn ends, if its commit is taken."""
+
+    status: str
+    """completed, failed or cancelled."""
+    reason: str | None
+    lines: tuple[Line, ...]
+    """What the turn adds to the context."""
+    conversation_status: str
+    delivering: bool
+    """Whether the first delivery attempt follows at once (and is counted by the commit)."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn under way. ``messages`` are in order of acceptance."""
+
+    job_id: str
+    messages: list[Message]
+    started_at: float
+    call: int = 1
+    """Number of the AI call, raised at each restart; an answer to an older one is ignored."""
+    newer: list[Newer] = field(default_factory=list)
+    decision: Decision | None = None
+    """What was decided, once its commit has been issued."""
+
+    @property
+    def restarts(self) -> int:
+        """How often the AI call was started again with more messages."""
+        return self.call - 1
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the turn's bot, as its latest message brought it."""
+        return self.messages[-1].policy
+
+    @property
+    def ordered(self) -> list[Message]:
+        """The messages as the AI gets them: by the time they were written."""
+        return sorted(self.messages, key=lambda message: (message.timestamp, message.seq))
+
+    @property
+    def superseded_job_ids(self) -> list[str]:
+        """Jobs that this turn answers in place of their own."""
+        return [m.job_id for m in self.messages if m.job_id != self.job_id]
+
+    @property
+    def own_context(self) -> tuple[Line, ...] | None:
+        """The context that the latest message to bring one brought, if any did."""
+        return next((m.context for m in reversed(self.messages) if m.context is not None), None)
+
+    def holds(self, message_id: str) -> bool:
+        """Whether the message is answered by this turn."""
+        return any(message.message_id == message_id for message in self.messages)
