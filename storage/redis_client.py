@@ -26,6 +26,8 @@ __all__ = ["Command", "RedisClient", "Script"]
 LARGEST_PIPELINE = 512
 PROBE_INTERVAL_SECONDS = 0.25
 PROBE_TIMEOUT_SECONDS = 1.0
+PROBE_KEY = "lease:"
+"""The lease of no conversation: who may write leases may write this."""
 
 _log = structlog.get_logger(__name__)
 
@@ -82,8 +84,7 @@ class RedisClient:
                 max_connections=max_connections,
                 socket_timeout=socket_timeout_seconds,
                 socket_connect_timeout=socket_timeout_seconds,
-                retry=Retry(NoBackoff(), 0),
-                cluster_error_retry_attempts=1,
+                retry=Retry(NoBackoff(), 1),  # once, where slots have moved
                 protocol=2,
             )
         else:
@@ -145,6 +146,11 @@ class RedisClient:
         """Ask Redis now, if it is not known to be away; return whether it answered."""
         return await self.run([("PING",)], PROBE_TIMEOUT_SECONDS) is not None
 
+    async def wait_until_connected(self) -> None:
+        """Return once Redis answers again; at once if it is not known to be away."""
+        if self._probe is not None:
+            await asyncio.wait({self._probe})
+
     async def close(self) -> None:
         """Close all connections. Calls after it answer None."""
         self._is_closed = True
@@ -161,7 +167,9 @@ class RedisClient:
             async with asyncio.timeout(self.socket_timeout_seconds):
                 if isinstance(self._redis, RedisCluster):
                     answer = await self._redis.info(target_nodes=RedisCluster.ALL_NODES)
-                    return list(answer.values())
+                    nodes = list(answer.values())
+                    # With a single node the client leaves its name out.
+                    return nodes if isinstance(nodes[0], dict) else [answer]
                 return [await self._redis.info()]
         except (*_AWAY, exceptions.RedisError) as error:
             self._open(error)
@@ -204,15 +212,23 @@ class RedisClient:
             self._probe = asyncio.create_task(self._probe_until_back(), name="redis-probe")
 
     async def _probe_until_back(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                    await self._redis.ping()
-                break
-            except (*_AWAY, exceptions.RedisError):
-                await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+        is_back = False
+        while not is_back:
+            await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+            is_back = await self._takes_writes()
         self._probe = None
         _log.info("Redis connection restored")
+
+    async def _takes_writes(self) -> bool:
+        """Whether Redis is back for what we need: a replica, say, answers but takes no lease."""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                await self._redis.set(PROBE_KEY, 1, px=1000)
+        except exceptions.OutOfMemoryError:
+            return True  # it answers; the replies say what it refuses
+        except (*_AWAY, exceptions.RedisError):
+            return False
+        return True
 
 
 def _with_text(command: Command) -> Command:

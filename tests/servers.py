@@ -41,10 +41,16 @@ class PostgresServer(EmbeddedPostgres):
 class RedisServer(EmbeddedValkey):
     """A server for tests; ``start`` after ``stop`` or ``kill`` brings it back empty."""
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
+    def __init__(self, directory: Path, port: int | None = None, extra: str = "") -> None:
         super().__init__(
             directory / "redis", port=port, program=DEBIAN_REDIS if DEBIAN else None, megabytes=64
         )
+        self._extra = extra
+
+    def _write_configuration(self) -> Path:
+        path = super()._write_configuration()
+        path.write_text(f"{path.read_text()}{self._extra}\n")
+        return path
 
 
 def start_postgres(directory: Path) -> PostgresServer:
@@ -54,8 +60,11 @@ def start_postgres(directory: Path) -> PostgresServer:
     return server
 
 
-def start_redis(directory: Path, port: int | None = None) -> RedisServer:
-    """Start Redis or Valkey; the same object starts again on the same port."""
-    server = RedisServer(directory, port)
+def start_redis(directory: Path, port: int | None = None, extra: str = "") -> RedisServer:
+    """Start Redis or Valkey; the same object starts again on the same port.
+
+    ``extra`` are further lines of its configuration file.
+    """
+    server = RedisServer(directory, port, extra)
     server.start()
     return server
