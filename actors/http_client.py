@@ -1,0 +1,172 @@
+"""One bounded HTTP request with a JSON body: what the AI client and the platform client share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+__all__ = [
+    "CallFailed",
+    "CallTimedOut",
+    "Reply",
+    "backoff_seconds",
+    "loggable",
+    "open_client",
+    "post_json",
+]
+
+MAX_REPLY_BYTES = 1_048_576
+CONNECT_TIMEOUT_SECONDS = 5.0
+KEEPALIVE_SECONDS = 4.0
+"""Less than the 5 s after which many servers close an idle connection under the next request."""
+MAX_CONNECTIONS = 2048
+MAX_CONNECTIONS_PER_HOST = 1024
+
+
+class CallFailed(Exception):
+    """There is no reply: not connected, cut off, or not HTTP."""
+
+
+class CallTimedOut(CallFailed):
+    """There is no whole reply in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply, its body read to the end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    """None: it was longer than ``MAX_REPLY_BYTES``, and the rest was not read."""
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """What ``Retry-After`` asks for, as seconds or as a date; None if it says nothing."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:9])
+        try:
+            moment = parsedate_to_datetime(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return None
+        return max(0.0, moment - time.time())
+
+
+def open_client(
+    max_connections: int = MAX_CONNECTIONS,
+    max_connections_per_host: int = MAX_CONNECTIONS_PER_HOST,
+) -> httpx.AsyncClient:
+    """Make a client that follows no redirect, uses no proxy of the environment, keeps no cookie.
+
+    Each service has one of its own, so that a slow one cannot use up another's connections.
+    """
+    # At INFO it writes each address, which may hold a password.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    context = httpx.create_ssl_context()
+
+    def open_session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=context,
+            limit=max_connections,
+            limit_per_host=max_connections_per_host,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify=context, client=open_session),
+        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
+        headers={
+            "User-Agent": "chat-orchestrator",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a few hundred bytes; and no bombs
+        },
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+async def post_json(
+    client: httpx.AsyncClient,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeout_seconds: float,
+) -> Reply:
+    """Send ``body`` and read the whole reply within ``timeout_seconds``.
+
+    Raises ``CallTimedOut`` or ``CallFailed``. Cancelling it closes the connection.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            address, credentials = _split_credentials(url)
+            all_headers = {"Content-Type": "application/json", **credentials, **headers}
+            async with client.stream(
+                "POST", address, content=body, headers=all_headers
+            ) as response:
+                return Reply(response.status_code, response.headers, await _read(response))
+    except TimeoutError as error:
+        raise CallTimedOut(f"no reply within {timeout_seconds:g} s") from error
+    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
+        # The transport calls a lost connection a timeout too; what it was made from knows better.
+        cause = error.__cause__ or error
+        if isinstance(cause, TimeoutError):
+            raise CallTimedOut(f"not connected within {CONNECT_TIMEOUT_SECONDS:g} s") from error
+        raise CallFailed(f"no reply: {type(cause).__name__}") from error
+
+
+def _split_credentials(url: str) -> tuple[httpx.URL, dict[str, str]]:
+    """Turn ``user:password@`` into the header it stands for; the transport takes one or other."""
+    address = httpx.URL(url)
+    if not address.userinfo:
+        return address, {}
+    text = f"{address.username}:{address.password}"
+    header = {"Authorization": "Basic " + b64encode(text.encode()).decode()}
+    return address.copy_with(username="", password=""), header
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > MAX_REPLY_BYTES:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def backoff_seconds(
+    failures: int, base_seconds: float, cap_seconds: float, random_fraction: float
+) -> float:
+    """Return how long to wait after the ``failures``-th failure in a row (1 is the first).
+
+    It doubles from ``base_seconds`` up to ``cap_seconds``; ``random_fraction`` (0 to 1) adds up to
+    half of it, so that what failed together does not come back together.
+    """
+    doubled = math.ldexp(base_seconds, min(max(failures, 1), 64) - 1)
+    return min(doubled, cap_seconds) * (1 + random_fraction / 2)
+
+
+def loggable(url: str) -> str:
+    """Return where ``url`` leads, without its credentials and its query."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "<not an address>"
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"

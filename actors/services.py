@@ -1,0 +1,39 @@
+"""The AI and the platform of each bot: over HTTP where it has an address, else simulated."""
+
+from __future__ import annotations
+
+from actors.ai import Ai, AiAnswer, AiCall, AiClient
+from actors.platform import DeliveryAttempt, PlatformClient, PlatformPort
+from actors.simulated import SimulatedAi, SimulatedPlatform
+from storage.effective_bot import EffectiveBot
+from storage.settings import Settings
+
+__all__ = ["Services"]
+
+
+class Services:
+    """Everything outside that a turn needs; has a pool of connections for each kind."""
+
+    def __init__(self, settings: Settings) -> None:
+        token = settings.pancake_api_token
+        self._ai = AiClient()
+        self._platform = PlatformClient(token.get_secret_value() if token else None)
+        self._simulated_ai = SimulatedAi(settings.simulated_ai_seconds)
+        self.simulated_platform = SimulatedPlatform()
+
+    async def answer(self, call: AiCall) -> AiAnswer:
+        """Ask the bot's AI. Raises ``AiFailed``; cancelling it abandons the call."""
+        ai: Ai = self._simulated_ai if call.bot.ai_url is None else self._ai
+        return await ai.answer(call)
+
+    async def deliver(self, job_id: str, body: str, bot: EffectiveBot) -> DeliveryAttempt:
+        """Try once to deliver to the bot's platform."""
+        platform: PlatformPort = (
+            self.simulated_platform if bot.platform_url is None else self._platform
+        )
+        return await platform.deliver(job_id, body, bot)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._ai.aclose()
+        await self._platform.aclose()
