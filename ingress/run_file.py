@@ -1,0 +1,99 @@
+"""What a running ``up`` leaves for other processes of this machine, so that they find it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from pydantic import SecretStr
+
+from storage.embedded import is_in_use
+from storage.settings import Settings
+
+__all__ = ["RunFile", "join_running"]
+
+
+class RunFile(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach a running start. Holds secrets: only its owner may read the file."""
+
+    process_id: int
+    api_url: str
+    ray_address: str | None
+    database_url: str | None
+    redis_url: str | None
+    cluster_name: str
+    pancake_access_token: str | None
+    admin_access_token: str | None
+
+    @classmethod
+    def of(cls, settings: Settings, api_url: str) -> Self:
+        """Describe a start by the settings that it runs with."""
+        return cls(
+            process_id=os.getpid(),
+            api_url=api_url,
+            ray_address=settings.ray_address,
+            database_url=settings.postgres_dsn,
+            redis_url=settings.redis_dsn,
+            cluster_name=settings.cluster_name,
+            pancake_access_token=_reveal(settings.pancake_access_token),
+            admin_access_token=_reveal(settings.admin_access_token),
+        )
+
+    @classmethod
+    def read(cls, data_dir: Path) -> Self | None:
+        """Return what the start that runs on this data folder left; None if none runs."""
+        path = _path(data_dir)
+        # A start that was killed leaves its file, but not its lock on the folder.
+        if not is_in_use(data_dir):
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (FileNotFoundError, PermissionError, msgspec.DecodeError):
+            return None
+
+    def write(self, data_dir: Path) -> None:
+        """Leave it in the data folder, whole or not at all."""
+        path = _path(data_dir)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(self)))
+        unfinished.rename(path)
+
+    @staticmethod
+    def remove(data_dir: Path) -> None:
+        """Take it away."""
+        _path(data_dir).unlink(missing_ok=True)
+
+
+def join_running(settings: Settings) -> Settings:
+    """Fill in what is not set from the start that runs on the data folder, if one does."""
+    running = RunFile.read(settings.data_dir)
+    if running is None:
+        return settings
+    found: dict[str, object] = {}
+    if settings.postgres_dsn is None and running.database_url:
+        found["database_url"] = SecretStr(running.database_url)
+    if settings.redis_dsn is None and running.redis_url:
+        found["redis_url"] = SecretStr(running.redis_url)
+    if settings.ray_address is None:
+        found["ray_address"] = running.ray_address
+    if "cluster_name" not in settings.model_fields_set:
+        found["cluster_name"] = running.cluster_name
+    for name in ("pancake_access_token", "admin_access_token"):
+        token = getattr(running, name)
+        if getattr(settings, name) is None and token:
+            found[name] = SecretStr(token)
+    return settings.model_copy(update=found)
+
+
+def _path(data_dir: Path) -> Path:
+    return data_dir / "run" / "cluster.json"
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
