@@ -1,0 +1,127 @@
+"""Coalescing: what many callers ask for at the same time is done once, together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+__all__ = ["Batcher", "QueueFull"]
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class QueueFull(Exception):
+    """Too many items wait already; none of these was taken."""
+
+
+class _Submission(Generic[Item, Answer]):
+    """The items of one caller, and the answers that have come so far."""
+
+    def __init__(self, items: Sequence[Item], done: asyncio.Future[None]) -> None:
+        self.items = items
+        self.answers: list[Answer] = []
+        self.taken = 0
+        self.done = done
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def add(self, answers: list[Answer]) -> None:
+        self.answers += answers
+        if len(self.answers) == len(self.items) and not self.done.done():
+            self.done.set_result(None)
+
+
+class Batcher(Generic[Item, Answer]):
+    """Hands items to ``flush`` in batches, in order, one batch at a time.
+
+    While one batch is being flushed the next one fills; there is no other delay. ``flush`` returns
+    one answer an item, in order. If it raises, all callers with an item in the batch get the
+    exception. At most ``max_queued`` items wait (``QueueFull`` beyond).
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[list[Item]], Awaitable[list[Answer]]],
+        *,
+        max_batch: int,
+        max_queued: int,
+    ) -> None:
+        self._flush = flush
+        self._max_batch = max_batch
+        self._max_queued = max_queued
+        self._queue: deque[_Submission[Item, Answer]] = deque()
+        self._queued = 0
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def queued(self) -> int:
+        """How many items wait for a batch."""
+        return self._queued
+
+    async def submit(self, items: Sequence[Item]) -> list[Answer]:
+        """Have ``items`` flushed and return their answers. Raises ``QueueFull``."""
+        if not items:
+            return []
+        if self._queued + len(items) > self._max_queued:
+            raise QueueFull(f"{self._queued} items are waiting")
+        submission: _Submission[Item, Answer] = _Submission(
+            items, asyncio.get_running_loop().create_future()
+        )
+        self._queue.append(submission)
+        self._queued += len(items)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        await submission.done
+        return submission.answers
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued or being flushed."""
+        while self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                await self._flush_once()
+        finally:
+            self._worker = None
+            # Not empty only when this task was cancelled: nobody may wait for ever.
+            while self._queue:
+                self._queue.popleft().fail(asyncio.CancelledError())
+            self._queued = 0
+
+    async def _flush_once(self) -> None:
+        shares, batch = self._take()
+        try:
+            answers = await self._flush(batch)
+        except BaseException as error:
+            for submission, _ in shares:
+                submission.fail(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        answers_left = iter(answers)
+        for submission, size in shares:
+            submission.add(list(islice(answers_left, size)))
+
+    def _take(self) -> tuple[list[tuple[_Submission[Item, Answer], int]], list[Item]]:
+        """Take the oldest items: whose they are (and how many each), and the items."""
+        shares: list[tuple[_Submission[Item, Answer], int]] = []
+        batch: list[Item] = []
+        while self._queue and len(batch) < self._max_batch:
+            submission = self._queue[0]
+            start = submission.taken
+            part = submission.items[start : start + self._max_batch - len(batch)]
+            submission.taken += len(part)
+            batch += part
+            shares.append((submission, len(part)))
+            if submission.taken == len(submission.items):
+                self._queue.popleft()
+        self._queued -= len(batch)
+        return shares, batch

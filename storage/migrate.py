@@ -1,0 +1,26 @@
+"""The same as ``alembic upgrade head``, from Python."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+__all__ = ["migrate", "upgrade_to_head"]
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def upgrade_to_head(url: str) -> None:
+    """Bring the database at ``url`` to the newest version. Not to be called in an event loop."""
+    config = Config(attributes={"url": url})
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    command.upgrade(config, "head")
+
+
+async def migrate(url: str) -> None:
+    """Do ``upgrade_to_head`` in a thread of its own (Alembic runs an event loop there)."""
+    await asyncio.to_thread(upgrade_to_head, url)

@@ -1,0 +1,1 @@
+"""Versions of the data model, applied by Alembic."""

@@ -1,0 +1,195 @@
+-- name: insert_messages
+-- One statement, hence one transaction and one round trip, for the plain case. Message keys are
+-- inserted in key order, then the conversations locked in key order: two batches never deadlock.
+-- `seq` is drawn in the order of arrival, before the sort. Conversations are written after the
+-- messages because only a message that is really new may count in them.
+with input as (
+    select nextval(pg_get_serial_sequence('messages', 'seq')::regclass) as seq, t.*
+    from unnest(
+        $1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+        $7::double precision[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+        $13::text[]
+    ) as t (
+        conversation_id, message_id, job_id, sender_id, sender_type, content,
+        "timestamp", bot_id, metadata, attachments, digest, parts,
+        context
+    )
+),
+inserted as (
+    insert into messages (
+        seq, conversation_id, message_id, job_id, sender_id, sender_type, content,
+        "timestamp", bot_id, metadata, attachments, digest, parts, context
+    )
+    select
+        seq, conversation_id, message_id, job_id, sender_id, sender_type, content,
+        "timestamp", bot_id, metadata::jsonb, attachments::jsonb, digest, parts::jsonb,
+        context::jsonb
+    from input
+    order by conversation_id collate "C", message_id collate "C", seq
+    on conflict (conversation_id, message_id) do nothing
+    returning seq, conversation_id, message_id, job_id, bot_id, "timestamp", accepted_at
+),
+latest as (
+    select
+        conversation_id,
+        count(*) as new_messages,
+        (array_agg(message_id order by seq desc))[1] as message_id,
+        (array_agg("timestamp" order by seq desc))[1] as "timestamp",
+        (array_agg(bot_id order by seq desc))[1] as bot_id
+    from inserted
+    group by conversation_id
+),
+touched as (
+    insert into conversations as c (
+        conversation_id, bot_id, total_messages, last_message_id, last_message_timestamp
+    )
+    select conversation_id, bot_id, new_messages, message_id, "timestamp"
+    from latest
+    order by conversation_id
+    on conflict (conversation_id) do update set
+        bot_id = excluded.bot_id,
+        total_messages = c.total_messages + excluded.total_messages,
+        last_message_id = excluded.last_message_id,
+        last_message_timestamp = excluded.last_message_timestamp,
+        last_accepted_at = greatest(c.last_accepted_at, excluded.last_accepted_at)
+    returning c.conversation_id, c.epoch, c.status
+),
+made as (
+    insert into jobs (id, conversation_id, bot_id, message_ids)
+    select job_id, conversation_id, bot_id, array[message_id] from inserted
+)
+select
+    i.job_id::text as job_id,
+    i.seq,
+    t.epoch,
+    t.status,
+    extract(epoch from i.accepted_at)::double precision as accepted_at,
+    -- What was pending before this statement, and what came earlier in this batch.
+    (
+        select count(*)
+        from (
+            select from messages p
+            where p.conversation_id = i.conversation_id and p.processed_at is null
+            limit 1000
+        ) as pending
+    ) + row_number() over (partition by i.conversation_id order by i.seq) - 1 as unfinished_jobs
+from inserted i
+join touched t on t.conversation_id = i.conversation_id;
+
+-- name: find_stored
+-- The message as it is stored, and the job that answers it.
+select
+    w.ordinal,
+    m.message_id,
+    m.seq,
+    m.content,
+    extract(epoch from m.accepted_at)::double precision as accepted_at,
+    own.id::text as own_job_id,
+    own.status as own_status,
+    coalesce(answering.id, own.id)::text as job_id,
+    coalesce(answering.status, own.status) as job_status,
+    c.epoch,
+    c.status
+from unnest($1::text[], $2::text[]) with ordinality as w (conversation_id, message_id, ordinal)
+join messages m on m.conversation_id = w.conversation_id and m.message_id = w.message_id
+join conversations c on c.conversation_id = w.conversation_id
+join jobs own on own.id = m.job_id
+left join jobs answering on answering.id = own.superseded_by
+order by w.ordinal;
+
+-- name: revive_messages
+-- Rejected messages that were sent again: whoever finds the old job's id in place wins.
+with wanted as (
+    select *
+    from unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
+        as t (conversation_id, message_id, old_job_id, new_job_id)
+),
+locked as materialized (
+    select c.conversation_id, c.epoch, c.status
+    from conversations c
+    where c.conversation_id = any ($1::text[])
+    order by c.conversation_id
+    for no key update
+),
+revived as (
+    update messages m
+    set job_id = w.new_job_id,
+        turn_job_id = null,
+        processed_at = null,
+        accepted_at = now(),
+        seq = nextval(pg_get_serial_sequence('messages', 'seq')::regclass)
+    from wanted w
+    join locked l on l.conversation_id = w.conversation_id
+    where m.conversation_id = w.conversation_id
+        and m.message_id = w.message_id
+        and m.job_id = w.old_job_id
+        and m.processed_at is not null
+    returning m.conversation_id, m.message_id, m.job_id, m.seq, m.bot_id, m.content, m.accepted_at
+),
+made as (
+    insert into jobs (id, conversation_id, bot_id, message_ids)
+    select job_id, conversation_id, bot_id, array[message_id] from revived
+),
+touched as (
+    update conversations c
+    set last_accepted_at = greatest(c.last_accepted_at, now())
+    from (select distinct conversation_id from revived) as r
+    where c.conversation_id = r.conversation_id
+)
+select
+    r.job_id::text as job_id,
+    r.message_id,
+    r.seq,
+    r.content,
+    extract(epoch from r.accepted_at)::double precision as accepted_at,
+    l.epoch,
+    l.status,
+    (
+        select count(*)
+        from (
+            select from messages p
+            where p.conversation_id = r.conversation_id and p.processed_at is null
+            limit 1000
+        ) as pending
+    ) as unfinished_jobs
+from revived r
+join locked l on l.conversation_id = r.conversation_id;
+
+-- name: lock_conversations
+-- Locks conversations, making those that are new, before their messages are looked at.
+insert into conversations as c (conversation_id)
+select t.conversation_id
+from unnest($1::text[]) as t (conversation_id)
+order by t.conversation_id collate "C"
+on conflict (conversation_id) do update set epoch = c.epoch;
+
+-- name: latest_identities
+-- By message id, or the latest message with the digest. The ids made from a digest are the digest
+-- itself and `digest.n`: they stand together in the index of message ids, before `digest/`.
+select
+    w.ordinal,
+    found.message_id,
+    (
+        coalesce(answering.status, own.status) in ('queued', 'processing')
+        or found.accepted_at > now() - make_interval(secs => $4::double precision)
+    ) as holds
+from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+    as w (conversation_id, message_id, digest, ordinal)
+cross join lateral (
+    select m.message_id, m.job_id, m.accepted_at
+    from messages m
+    where m.conversation_id = w.conversation_id
+        and m.message_id >= coalesce(w.message_id, w.digest) collate "C"
+        and m.message_id <= coalesce(w.message_id, w.digest || '/') collate "C"
+        and (m.message_id = w.message_id or m.digest = w.digest)
+    order by m.seq desc
+    limit 1
+) as found
+join jobs own on own.id = found.job_id
+left join jobs answering on answering.id = own.superseded_by;
+
+-- name: pending_parts
+select m.conversation_id, m.message_id, m.content, m.parts::text as parts
+from messages m
+where m.conversation_id = any ($1::text[]) and m.processed_at is null
+order by m.conversation_id, m.seq;
