@@ -51,6 +51,7 @@ def test_unknown_fields_are_ignored() -> None:
         {"context_messages": -1},
         {"context_messages": "20"},
         {"fallback_message": ""},
+        {"fallback_message": " \n"},
         {"fallback_message": "x" * 32_769},
         {"yield_to_agent": 1},
         {"after_transfer": "loud"},
