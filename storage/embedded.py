@@ -55,11 +55,11 @@ class DataFolder:
 
 
 def is_in_use(directory: Path) -> bool:
-    """Whether a process holds the ``DataFolder`` of this directory."""
+    """Whether a process holds the ``DataFolder`` of this directory (as far as we may look)."""
     try:
         with _lock_file(directory).open(encoding="utf-8") as file:
             return not _try_lock(file, fcntl.LOCK_SH)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
 
 
