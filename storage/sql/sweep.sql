@@ -1,0 +1,53 @@
+-- name: pending_messages
+-- The oldest messages that are not in a running turn, then one for each conversation. The inner
+-- limit bounds the work where very many wait.
+select distinct on (waiting.conversation_id) waiting.*
+from (
+    select
+        m.conversation_id,
+        c.epoch,
+        m.message_id,
+        m.job_id::text as job_id,
+        case when c.owner_until > now() then c.owner end as owner,
+        m.seq
+    from messages m
+    join conversations c on c.conversation_id = m.conversation_id
+    where m.processed_at is null
+        and m.accepted_at < now() - make_interval(secs => $1)
+        and (
+            c.owner_until is null
+            or c.owner_until <= now()
+            or c.running_job_id is null
+            or m.turn_job_id is distinct from c.running_job_id
+        )
+    order by m.accepted_at
+    limit $2
+) as waiting
+order by waiting.conversation_id, waiting.seq
+limit $3;
+
+-- name: due_deliveries
+-- The first undelivered answer of a conversation (the others come after it): due and nobody alive
+-- to send it, or not even tried for some time.
+select
+    j.conversation_id,
+    c.epoch,
+    j.id::text as job_id,
+    case when c.owner_until > now() then c.owner end as owner
+from jobs j
+join conversations c on c.conversation_id = j.conversation_id
+where j.delivery_status = 'pending'
+    and j.next_delivery_at <= now()
+    and (
+        c.owner_until is null
+        or c.owner_until <= now()
+        or (j.delivery_attempts = 0 and j.next_delivery_at < now() - make_interval(secs => $1))
+    )
+    and not exists (
+        select from jobs earlier
+        where earlier.conversation_id = j.conversation_id
+            and earlier.delivery_status = 'pending'
+            and earlier.delivery_seq < j.delivery_seq
+    )
+order by j.next_delivery_at
+limit $2;
