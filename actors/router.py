@@ -68,23 +68,24 @@ class RoutingTable(Record, frozen=True, dict=True):
         """Whether an owner is known to be gone."""
         return owner in self._dead
 
-    def succeeded_by(self, hosts: Iterable[Host], writers: Iterable[str]) -> RoutingTable:
-        """Return the next table; owners of this one that are not in it any more are dead.
+    def succeeded_by(
+        self, hosts: Iterable[Host], writers: Iterable[str], dead: Iterable[str] = ()
+    ) -> RoutingTable:
+        """Return the next table, in which the owners ``dead`` are known to be gone too.
 
+        A host that only left the table (because it is silent) is not dead: it may hold leases.
         Returns this very table when nothing changes.
         """
         live = sorted(hosts, key=lambda host: host.name)
         names = list(writers)
-        if live == self.hosts and names == self.writers:
+        gone = [owner for owner in dead if owner not in self._dead]
+        if live == self.hosts and names == self.writers and not gone:
             return self
-        owners = {host.owner for host in live}
-        dead = [owner for owner in self.dead_owners if owner not in owners]
-        dead += [host.owner for host in self.hosts if host.owner not in owners]
         return RoutingTable(
             version=self.version + 1,
             hosts=live,
             writers=names,
-            dead_owners=dead[-MAX_DEAD_OWNERS:],
+            dead_owners=[*self.dead_owners, *gone][-MAX_DEAD_OWNERS:],
         )
 
     @cached_property

@@ -6,15 +6,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from actors.outcome import Outcome, OutcomeKind
+from actors.ports import Overloaded, StorageUnavailable
 from storage.records import Accepted, NewMessage
 
-
-class StorageUnavailable(Exception):
-    """The message is not known to be stored; sending the same id again is safe."""
-
-
-class Overloaded(Exception):
-    """Too much work is in flight; nothing was accepted."""
+__all__ = ["Expectation", "Gateway", "Overloaded", "StorageUnavailable"]
 
 
 class Expectation(Protocol):
@@ -62,4 +57,8 @@ class Gateway(Protocol):
 
     def describe_actors(self) -> list[dict[str, object]]:
         """One object an actor, as the supervisor last saw it, for operators."""
+        ...
+
+    async def simulated_deliveries(self) -> list[dict[str, object]]:
+        """What the simulated platform got, from all hosts, newest first."""
         ...

@@ -1,0 +1,127 @@
+"""What travels between ingress, hosts and supervisor, as MessagePack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from actors.outcome import Outcome
+from actors.router import RoutingTable
+from storage.records import Record, StoredMessage
+
+__all__ = [
+    "ClusterReport",
+    "Envelope",
+    "EnvelopeKind",
+    "HostReport",
+    "decode_cluster_report",
+    "decode_envelopes",
+    "decode_host_report",
+    "decode_outcomes",
+    "decode_table",
+    "encode",
+    "encode_envelopes",
+    "encode_outcomes",
+]
+
+
+class EnvelopeKind(StrEnum):
+    """What a host is told about a conversation."""
+
+    MESSAGE = "message"
+    """A message was stored just now."""
+    POKE = "poke"
+    """There may be work; or somebody asks after a message."""
+    CANCEL_JOB = "cancel_job"
+    """The job was cancelled in the database."""
+    RESET = "reset"
+    """The epoch was raised by an operator."""
+
+
+class Envelope(Record, frozen=True):
+    """One thing for one conversation. Each may come more than once, or never."""
+
+    conversation_id: str
+    kind: EnvelopeKind
+    epoch: int = 0
+    message_id: str | None = None
+    message: StoredMessage | None = None
+    job_id: str | None = None
+    reply_to: str | None = None
+    """The ingress that waits for outcomes of the message, if any."""
+
+
+class HostReport(Record, frozen=True):
+    """How a host is."""
+
+    name: str
+    incarnation: str
+    table_version: int
+    conversations: int
+    turns: int
+    waiting_messages: int
+    redis_leases: int
+    database_leases: int
+    has_redis: bool
+    is_draining: bool = False
+    process_id: int = 0
+    node: str = ""
+
+
+class ClusterReport(Record, frozen=True):
+    """What the supervisor knows: where to route, and how the actors are."""
+
+    table: RoutingTable
+    hosts: list[HostReport] = []
+    writers: dict[str, bool] = {}
+    """Whether each writer reaches the database."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_envelopes = msgspec.msgpack.Decoder(list[Envelope])
+_outcomes = msgspec.msgpack.Decoder(list[Outcome])
+_table = msgspec.msgpack.Decoder(RoutingTable)
+_host_report = msgspec.msgpack.Decoder(HostReport)
+_cluster_report = msgspec.msgpack.Decoder(ClusterReport)
+
+
+def encode(record: Record) -> bytes:
+    """Encode one record."""
+    return _encoder.encode(record)
+
+
+def encode_envelopes(envelopes: Sequence[Envelope]) -> bytes:
+    """Encode what goes to one host, in order."""
+    return _encoder.encode(list(envelopes))
+
+
+def decode_envelopes(data: bytes) -> list[Envelope]:
+    """Undo ``encode_envelopes``."""
+    return _envelopes.decode(data)
+
+
+def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
+    """Encode what goes to one ingress, in order."""
+    return _encoder.encode(list(outcomes))
+
+
+def decode_outcomes(data: bytes) -> list[Outcome]:
+    """Undo ``encode_outcomes``."""
+    return _outcomes.decode(data)
+
+
+def decode_table(data: bytes) -> RoutingTable:
+    """Read an encoded routing table."""
+    return _table.decode(data)
+
+
+def decode_host_report(data: bytes) -> HostReport:
+    """Read an encoded host report."""
+    return _host_report.decode(data)
+
+
+def decode_cluster_report(data: bytes) -> ClusterReport:
+    """Read an encoded cluster report."""
+    return _cluster_report.decode(data)

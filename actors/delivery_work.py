@@ -1,0 +1,79 @@
+"""What a committed answer asks of the world: count an attempt, make it, write down how it ended."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from actors.conversation.effects import CountDelivery, Deliver, RecordDelivery
+from actors.conversation.events import DeliveryCounted, DeliveryEnded, DeliveryRecorded, Event
+from actors.platform import delivery_backoff_seconds
+from actors.resources import Resources
+from actors.seat import Seat
+from actors.turn_work import fate_of
+from actors.writes import write
+from storage.codec import Operation
+from storage.records import DeliveryRecord, DeliveryResult, DeliveryStart
+
+__all__ = ["DeliveryWork"]
+
+
+class DeliveryWork:
+    """Performs the effects of deliveries."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def count(self, seat: Seat, effect: CountDelivery) -> Event | None:
+        """Count an attempt in the database before it is made."""
+        operation = DeliveryStart(
+            conversation_id=seat.conversation_id, epoch=effect.epoch, job_id=effect.job_id
+        )
+        fate = fate_of(await self._write(seat, operation))
+        return None if fate is None else DeliveryCounted(effect.job_id, fate)
+
+    async def deliver(self, seat: Seat, effect: Deliver) -> Event | None:
+        """Try once, unless the lease is not to be trusted any more."""
+        if time.monotonic() >= seat.conversation.trusted_until:
+            return None
+        resources = self._resources
+        bot = resources.bots.get(effect.bot_id)
+        attempt = await resources.services.deliver(effect.job_id, effect.body, bot)
+        executed = attempt.actions_executed
+        if executed is None:
+            executed = effect.action_count if attempt.result is DeliveryResult.SENT else 0
+        result = attempt.result
+        if (
+            result is DeliveryResult.RETRY
+            and effect.attempts >= resources.settings.delivery_max_attempts
+        ):
+            result = DeliveryResult.DEAD
+        pause = attempt.retry_after_seconds
+        if pause is None:
+            jitter = random.random()  # noqa: S311 -- spreads load, keeps no secret
+            pause = delivery_backoff_seconds(effect.attempts, jitter)
+        return DeliveryEnded(
+            effect.job_id, result.value, executed, time.monotonic() + pause, attempt.error
+        )
+
+    async def record(self, seat: Seat, effect: RecordDelivery) -> Event | None:
+        """Write down how an attempt ended."""
+        operation = DeliveryRecord(
+            conversation_id=seat.conversation_id,
+            epoch=effect.epoch,
+            job_id=effect.job_id,
+            result=DeliveryResult(effect.result),
+            actions_executed=effect.actions_executed,
+            retry_in_seconds=max(0.0, effect.retry_at - time.monotonic()),
+            error=effect.error,
+        )
+        fate = fate_of(await self._write(seat, operation))
+        if fate is None:
+            return None
+        return DeliveryRecorded(
+            effect.job_id, effect.result, fate, effect.actions_executed, effect.retry_at
+        )
+
+    async def _write(self, seat: Seat, operation: Operation) -> object:
+        conversation = seat.conversation
+        return await write(self._resources.writer, operation, lambda: conversation.trusted_until)

@@ -1,0 +1,98 @@
+"""Who, in an ingress, waits for word of which message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from types import TracebackType
+
+from actors.outcome import Outcome, OutcomeKind
+
+__all__ = ["Expectation", "Expectations"]
+
+MAX_KEPT = 16
+"""Outcomes kept for one waiter; a message has but a few."""
+
+_Key = tuple[str, str]
+
+
+class Expectation:
+    """What hosts say about one message while somebody waits for it. Enter it before routing."""
+
+    def __init__(self, book: Expectations, key: _Key) -> None:
+        self.key = key
+        self.epoch = 0
+        self.routed_to: str | None = None
+        """Owner id of the host that has taken the message in, as far as is known."""
+        self.is_routed = False
+        self._book = book
+        self._outcomes: list[Outcome] = []
+        self._arrived = asyncio.Event()
+
+    async def __aenter__(self) -> Expectation:
+        self._book.add(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._book.remove(self)
+
+    def put(self, outcome: Outcome) -> None:
+        """Take in an outcome."""
+        if len(self._outcomes) < MAX_KEPT:
+            self._outcomes.append(outcome)
+        self._arrived.set()
+
+    async def wait(self, kinds: frozenset[OutcomeKind], timeout_seconds: float) -> Outcome | None:
+        """Return the first outcome of one of ``kinds``, or None when the time is over."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    for position, outcome in enumerate(self._outcomes):
+                        if outcome.kind in kinds:
+                            return self._outcomes.pop(position)
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return None
+
+
+class Expectations:
+    """All waiters of an ingress, by message."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[_Key, list[Expectation]] = defaultdict(list)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Expectation]:
+        return (it for waiting in list(self._waiting.values()) for it in waiting)
+
+    def add(self, expectation: Expectation) -> None:
+        """Begin to wait."""
+        self._waiting[expectation.key].append(expectation)
+        self._count += 1
+
+    def remove(self, expectation: Expectation) -> None:
+        """Stop waiting."""
+        waiting = self._waiting[expectation.key]
+        waiting.remove(expectation)
+        self._count -= 1
+        if not waiting:
+            del self._waiting[expectation.key]
+
+    def of(self, conversation_id: str, message_id: str) -> list[Expectation]:
+        """Return those who wait for a message."""
+        return list(self._waiting.get((conversation_id, message_id), ()))
+
+    def tell(self, outcome: Outcome) -> None:
+        """Give an outcome to all who wait for its message."""
+        for expectation in self._waiting.get((outcome.conversation_id, outcome.message_id), ()):
+            expectation.put(outcome)

@@ -1,0 +1,249 @@
+"""The way from an ingress to the writers and hosts of its cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from actors.codec import (
+    ClusterReport,
+    Envelope,
+    EnvelopeKind,
+    decode_cluster_report,
+    decode_outcomes,
+)
+from actors.expectations import Expectation, Expectations
+from actors.host_link import HostLink
+from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavailable
+from actors.router import RoutingTable
+from actors.writer_link import WriterLink
+from storage.codec import StorageFailure
+from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
+
+__all__ = ["Gateway"]
+
+log = structlog.get_logger()
+
+MAX_IN_FLIGHT = 10_000
+"""Messages being accepted, and callers waiting, at the same time in one ingress."""
+REROUTE_INTERVAL_SECONDS = 0.25
+RETRY_SECONDS = 0.5
+FETCH_TIMEOUT_SECONDS = 15.0
+READY_SECONDS = 60.0
+DELIVERIES_TIMEOUT_SECONDS = 5.0
+MAX_DELIVERIES = 1_000
+
+
+class Gateway:
+    """Stores messages, hands them to their hosts, and hears what becomes of them."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._ingress_id = f"ingress-{uuid.uuid4().hex[:12]}"
+        self._report = ClusterReport(table=RoutingTable())
+        self._expectations = Expectations()
+        self._accepting = 0
+        self._writer = WriterLink(directory, lambda: self._report.table)
+        self._hosts = HostLink(directory, lambda: self._report.table)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: set[str] = set()
+
+    async def start(self) -> None:
+        """Wait until the cluster serves. Raises ``TimeoutError`` after ``READY_SECONDS``."""
+        self._spawn(self._watch())
+        self._spawn(self._reroute())
+        async with asyncio.timeout(READY_SECONDS):
+            while not self.is_serving:
+                await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def accept(self, message: NewMessage) -> Accepted:
+        """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
+        if self._accepting + len(self._expectations) >= MAX_IN_FLIGHT:
+            raise Overloaded("too many messages are in flight")
+        self._accepting += 1
+        try:
+            result = await self._writer.call(message)
+        finally:
+            self._accepting -= 1
+        if result is StorageFailure.OVERLOADED:
+            raise Overloaded("too many messages wait for the database")
+        if not isinstance(result, Accepted):
+            raise StorageUnavailable("the database did not answer")
+        return result
+
+    def expect(self, conversation_id: str, message_id: str) -> Expectation:
+        """Listen for outcomes of a message; enter it before the message is routed."""
+        return Expectation(self._expectations, (conversation_id, message_id))
+
+    def route(self, message: NewMessage, accepted: Accepted) -> None:
+        """Hand a stored message to its conversation's host."""
+        stored = None
+        if accepted.outcome is AcceptOutcome.ACCEPTED:
+            stored = StoredMessage(
+                message_id=accepted.message_id,
+                job_id=accepted.job_id,
+                seq=accepted.seq,
+                sender_id=message.sender_id,
+                sender_type=message.sender_type,
+                content=accepted.content,
+                timestamp=message.timestamp,
+                accepted_at=accepted.accepted_at,
+                bot_id=message.bot_id,
+                metadata=message.metadata,
+                attachments=message.attachments,
+                context=message.context,
+            )
+        envelope = Envelope(
+            conversation_id=message.conversation_id,
+            kind=EnvelopeKind.POKE if stored is None else EnvelopeKind.MESSAGE,
+            epoch=accepted.epoch,
+            message_id=accepted.message_id,
+            message=stored,
+            reply_to=self._ingress_id,
+        )
+        waiting = self._expectations.of(message.conversation_id, accepted.message_id)
+        for expectation in waiting:
+            expectation.epoch = accepted.epoch
+        self._spawn(self._send(envelope, waiting))
+
+    def notify_cancelled(self, conversation_id: str, job_id: str) -> None:
+        """Tell the host that a job of the conversation was cancelled in the database."""
+        kind = EnvelopeKind.CANCEL_JOB
+        self._spawn(
+            self._send(Envelope(conversation_id=conversation_id, kind=kind, job_id=job_id), [])
+        )
+
+    def notify_reset(self, conversation_id: str) -> None:
+        """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
+        self._spawn(
+            self._send(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.RESET), [])
+        )
+
+    async def simulated_deliveries(self) -> list[dict[str, object]]:
+        """What the simulated platform got, newest first, of all hosts that answer."""
+        found: list[dict[str, object]] = []
+        for host in self._report.table.hosts:
+            try:
+                async with asyncio.timeout(DELIVERIES_TIMEOUT_SECONDS):
+                    found += await self._directory.host(host.name).deliveries()
+            except (PeerUnavailable, TimeoutError):
+                log.warning("deliveries_not_read", host=host.name)
+        found.sort(key=lambda delivery: float(str(delivery["received_at"])), reverse=True)
+        return found[:MAX_DELIVERIES]
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether every writer reaches the database, and a host answers."""
+        report = self._report
+        return bool(report.table.hosts) and bool(report.writers) and all(report.writers.values())
+
+    @property
+    def redis_everywhere(self) -> bool:
+        """Whether every host has its leases in Redis."""
+        hosts = self._report.hosts
+        return bool(hosts) and all(it.has_redis and not it.database_leases for it in hosts)
+
+    @property
+    def queued(self) -> int:
+        """How many messages are being accepted, or waited for, in this ingress."""
+        return self._accepting + len(self._expectations)
+
+    def describe_actors(self) -> list[dict[str, object]]:
+        """One object an actor, as the supervisor last saw it, for operators."""
+        hosts: list[dict[str, object]] = [
+            {
+                "kind": "ConversationHost",
+                "name": it.name,
+                "owner": f"{it.name}#{it.incarnation}",
+                "node": it.node,
+                "process_id": it.process_id,
+                "conversations": it.conversations,
+                "turns": it.turns,
+                "waiting_messages": it.waiting_messages,
+                "redis_leases": it.redis_leases,
+                "database_leases": it.database_leases,
+                "has_redis": it.has_redis,
+                "shards": len(self._report.table.shards_of(it.name)),
+            }
+            for it in self._report.hosts
+        ]
+        writers: list[dict[str, object]] = [
+            {"kind": "StorageWriter", "name": name, "has_database": healthy}
+            for name, healthy in self._report.writers.items()
+        ]
+        return [*hosts, *writers]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, envelope: Envelope, waiting: list[Expectation]) -> None:
+        target = self._report.table.host_of(envelope.conversation_id)
+        owner = target.owner if target is not None else None
+        for expectation in waiting:
+            expectation.routed_to = owner
+        taken = target is not None and await self._hosts.send(envelope, target.name)
+        for expectation in waiting:
+            expectation.is_routed = True
+            if not taken:
+                expectation.routed_to = None
+
+    async def _watch(self) -> None:
+        """Keep up with the cluster; a supervisor that is away changes nothing."""
+        while True:
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+                    answer = await self._directory.supervisor().watch(self._report.table.version)
+            except (PeerUnavailable, TimeoutError) as error:
+                log.warning("supervisor_unreachable", error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._report = decode_cluster_report(answer)
+            for host in self._report.table.hosts:
+                if host.name not in self._listening:
+                    self._listening.add(host.name)
+                    self._spawn(self._listen(host.name))
+
+    async def _listen(self, host: str) -> None:
+        """Hear what a host has to tell, as long as it is in the routing table."""
+        while any(it.name == host for it in self._report.table.hosts):
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+                    outcomes = await self._directory.host(host).next_outcomes(self._ingress_id)
+            except (PeerUnavailable, TimeoutError):
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            for outcome in decode_outcomes(outcomes):
+                self._expectations.tell(outcome)
+        self._listening.discard(host)
+
+    async def _reroute(self) -> None:
+        """Hand what is waited for to its host again, where that host is another one by now."""
+        while True:
+            await asyncio.sleep(REROUTE_INTERVAL_SECONDS)
+            table = self._report.table
+            moved: dict[tuple[str, str], list[Expectation]] = {}
+            for expectation in self._expectations:
+                target = table.host_of(expectation.key[0])
+                if expectation.is_routed and target and target.owner != expectation.routed_to:
+                    moved.setdefault(expectation.key, []).append(expectation)
+            for (conversation_id, message_id), waiting in moved.items():
+                envelope = Envelope(
+                    conversation_id=conversation_id,
+                    kind=EnvelopeKind.POKE,
+                    epoch=waiting[0].epoch,
+                    message_id=message_id,
+                    reply_to=self._ingress_id,
+                )
+                await self._send(envelope, waiting)

@@ -1,0 +1,195 @@
+"""The actor in which conversations live."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from actors.bot_config import BotConfigService
+from actors.codec import (
+    Envelope,
+    EnvelopeKind,
+    HostReport,
+    decode_envelopes,
+    decode_table,
+    encode,
+    encode_outcomes,
+)
+from actors.conversation.events import (
+    ConversationReset,
+    Event,
+    JobCancelled,
+    LeaseKind,
+    MessageReceived,
+    Poked,
+)
+from actors.conversation.phase import IN_TURN, OWNED
+from actors.host_link import HostLink
+from actors.lease_keeper import LeaseKeeper
+from actors.outcome_streams import OutcomeStreams
+from actors.ports import Directory
+from actors.resources import Resources
+from actors.router import Host, RoutingTable
+from actors.runner import Runner
+from actors.services import Services
+from actors.translation import message_of
+from actors.writer_link import WriterLink
+from storage.postgres import Database
+from storage.redis_store import RedisStore
+from storage.settings import Settings
+
+__all__ = ["ConversationHost"]
+
+log = structlog.get_logger()
+
+READ_CONNECTIONS = 2
+
+
+class ConversationHost:
+    """Holds many conversations, each of which works for itself; made to be a Ray actor.
+
+    It starts with the first call, so that one that Ray has restarted needs nobody to start it.
+    """
+
+    def __init__(self, name: str, settings: Settings, directory: Directory) -> None:
+        self._name = name
+        self._settings = settings
+        self._directory = directory
+        self._incarnation = uuid.uuid4().hex[:12]
+        self._table = RoutingTable()
+        self._outcomes = OutcomeStreams()
+        self._starting = asyncio.Lock()
+        self._runner: Runner | None = None
+        self._resources: Resources | None = None
+        self._keeper: LeaseKeeper | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_draining = False
+
+    def __repr__(self) -> str:
+        return f"ConversationHost({self._name})"
+
+    async def receive(self, envelopes: bytes) -> None:
+        """Take in what is told about conversations."""
+        runner = await self._started()
+        for envelope in decode_envelopes(envelopes):
+            self._take(runner, envelope)
+
+    async def next_outcomes(self, ingress_id: str) -> bytes:
+        """Return what there is to tell an ingress, as soon as there is something."""
+        await self._started()
+        return encode_outcomes(await self._outcomes.take(ingress_id))
+
+    async def ping(self, table: bytes | None) -> bytes:
+        """Report; ``table`` is the routing table if the supervisor thinks it is news."""
+        runner = await self._started()
+        if table is not None:
+            newer = decode_table(table)
+            if newer.version > self._table.version:
+                self._table = newer
+        return encode(self._report(runner))
+
+    async def deliveries(self) -> list[dict[str, object]]:
+        """What the simulated platform of this host got, newest first."""
+        await self._started()
+        if self._resources is None:
+            return []
+        return self._resources.services.simulated_platform.deliveries()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Finish the turns under way, start no others, and give everything up."""
+        runner = await self._started()
+        self._is_draining = True
+        await runner.drain(timeout_seconds)
+
+    async def _started(self) -> Runner:
+        if self._runner is None:
+            async with self._starting:
+                if self._runner is None:
+                    await self._start()
+        if self._runner is None:
+            raise RuntimeError("the host has not started")
+        return self._runner
+
+    async def _start(self) -> None:
+        settings = self._settings
+        if settings.postgres_dsn is None:
+            raise ValueError("a host needs a database")
+        database = await Database.connect(
+            settings.postgres_dsn,
+            max_connections=READ_CONNECTIONS,
+            application_name="conversation-host",
+        )
+        bots = BotConfigService(database, settings)
+        await bots.start()
+        owner = Host(name=self._name, incarnation=self._incarnation).owner
+        resources = Resources(
+            owner=owner,
+            settings=settings,
+            writer=WriterLink(self._directory, lambda: self._table),
+            hosts=HostLink(self._directory, lambda: self._table),
+            redis=RedisStore.open(settings, owner),
+            database=database,
+            services=Services(settings),
+            bots=bots,
+            outcomes=self._outcomes,
+            table=lambda: self._table,
+        )
+        runner = Runner(resources)
+        self._keeper = LeaseKeeper(resources, lambda: list(runner.seats.values()), runner.dispatch)
+        self._spawn(self._keeper.run())
+        self._resources, self._runner = resources, runner
+        log.info("host_started", host=self._name, owner=owner)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _take(self, runner: Runner, envelope: Envelope) -> None:
+        if self._is_draining:
+            return  # the database has it, and the next owner will find it
+        known = envelope.conversation_id in runner.seats
+        if envelope.kind is EnvelopeKind.CANCEL_JOB and not known:
+            return
+        seat = runner.seat(envelope.conversation_id)
+        message_id = envelope.message_id
+        if message_id is not None and envelope.reply_to is not None:
+            seat.add_caller(message_id, envelope.reply_to)
+        event: Event
+        if envelope.message is not None:
+            message = message_of(envelope.message, runner.policies)
+            seat.last_message_id = message.message_id
+            seat.last_message_timestamp = message.timestamp
+            event = MessageReceived(message, envelope.epoch)
+        elif envelope.kind is EnvelopeKind.CANCEL_JOB:
+            event = JobCancelled(envelope.job_id or "")
+        elif envelope.kind is EnvelopeKind.RESET:
+            event = ConversationReset()
+        else:
+            event = Poked(message_id, envelope.epoch)
+        runner.dispatch(seat, event)
+
+    def _report(self, runner: Runner) -> HostReport:
+        conversations = [seat.conversation for seat in runner.seats.values()]
+        owned = [it for it in conversations if it.phase in OWNED]
+        in_database = sum(it.lease_kind is LeaseKind.DATABASE for it in owned)
+        return HostReport(
+            name=self._name,
+            incarnation=self._incarnation,
+            table_version=self._table.version,
+            conversations=len(conversations),
+            turns=sum(it.phase in IN_TURN for it in owned),
+            waiting_messages=sum(len(it.mailbox) for it in owned),
+            redis_leases=len(owned) - in_database,
+            database_leases=in_database,
+            has_redis=self._keeper is not None and self._keeper.has_redis,
+            is_draining=self._is_draining,
+            process_id=os.getpid(),
+            node=socket.gethostname(),
+        )

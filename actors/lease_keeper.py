@@ -1,0 +1,161 @@
+"""Renews the leases of a host, all at once, in Redis or (without it) in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from actors.conversation.events import Event, LeaseKind, LeaseLost, LeaseRenewed
+from actors.conversation.phase import IN_TURN, OWNED, Phase
+from actors.resources import Resources
+from actors.seat import Seat
+from storage.records import FencedOutcome, OwnerRenewal
+from storage.records import LeaseKind as StoredLeaseKind
+from storage.redis_lease import HeldLease, LeaseOutcome, LeaseRequest, RenewalOutcome
+
+__all__ = ["LeaseKeeper"]
+
+CHECK_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    seat: Seat
+    lock_id: str
+    kind: LeaseKind
+
+
+class LeaseKeeper:
+    """Renews each third of a lease's time, and at once when Redis comes back or goes."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        seats: Callable[[], list[Seat]],
+        dispatch: Callable[[Seat, Event], None],
+    ) -> None:
+        self._resources = resources
+        self._seats = seats
+        self._dispatch = dispatch
+        self._had_redis = resources.redis is not None
+
+    @property
+    def has_redis(self) -> bool:
+        """Whether Redis answered the last time it was asked."""
+        redis = self._resources.redis
+        return redis is not None and redis.is_connected
+
+    async def run(self) -> None:
+        """Renew for ever."""
+        due = 0.0
+        while True:
+            await asyncio.sleep(min(CHECK_SECONDS, self._resources.lease_ttl_seconds / 10))
+            changed = self.has_redis is not self._had_redis
+            if time.monotonic() < due and not changed:
+                continue
+            self._had_redis = self.has_redis
+            due = time.monotonic() + self._resources.lease_ttl_seconds / 3
+            try:
+                await self.renew()
+            except Exception:  # the next round must not be missed for it
+                log.exception("renewal_failed")
+
+    async def renew(self) -> None:
+        """Renew every lease once."""
+        held = [
+            _Held(seat, seat.conversation.lock_id, seat.conversation.lease_kind)
+            for seat in self._seats()
+            if seat.conversation.phase in OWNED or seat.conversation.phase is Phase.CLAIMING
+        ]
+        rest = await self._renew_in_redis(held)
+        await self._renew_in_database(rest, StoredLeaseKind.DATABASE)
+        # Where Redis is the guard, the row still says who works on it, for those without Redis.
+        busy = [
+            it
+            for it in held
+            if it.kind is LeaseKind.REDIS and it not in rest
+            if it.seat.conversation.phase in IN_TURN
+        ]
+        await self._renew_in_database(busy, StoredLeaseKind.REDIS)
+
+    async def _renew_in_redis(self, held: list[_Held]) -> list[_Held]:
+        """Return those whose lease Redis does not guard (any more)."""
+        if not self.has_redis:
+            return [it for it in held if it.seat.conversation.phase in OWNED]
+        redis = self._resources.redis
+        if redis is None:
+            return held
+        in_redis = [it for it in held if it.kind is LeaseKind.REDIS]
+        sent_at = time.monotonic()
+        outcomes = await redis.locks.renew(
+            [HeldLease(it.seat.conversation_id, it.lock_id) for it in in_redis]
+        )
+        rest, missing = [], [it for it in held if it.kind is LeaseKind.DATABASE]
+        for it, outcome in zip(in_redis, outcomes, strict=True):
+            if outcome is RenewalOutcome.RENEWED:
+                self._renewed(it, LeaseKind.REDIS, sent_at)
+            elif outcome is RenewalOutcome.LOST:
+                missing.append(it)
+            else:
+                rest.append(it)
+        return rest + await self._take_again(missing)
+
+    async def _take_again(self, missing: list[_Held]) -> list[_Held]:
+        """Take leases that Redis does not have (any more), each under the lock id it had."""
+        redis = self._resources.redis
+        if redis is None or not missing:
+            return []
+        answers = await redis.locks.acquire(
+            [LeaseRequest(it.seat.conversation_id, it.lock_id) for it in missing]
+        )
+        rest, back = [], []
+        for it, answer in zip(missing, answers, strict=True):
+            if answer.outcome is LeaseOutcome.GRANTED:
+                self._renewed(it, LeaseKind.REDIS, answer.sent_at)
+                if it.kind is LeaseKind.DATABASE:
+                    back.append(it)
+            elif answer.outcome is LeaseOutcome.REFUSED:
+                self._tell(it, LeaseLost(it.lock_id))
+            else:
+                rest.append(it)
+        await self._renew_in_database(back, StoredLeaseKind.REDIS)
+        return rest
+
+    async def _renew_in_database(self, held: list[_Held], kind: StoredLeaseKind) -> None:
+        sent_at = time.monotonic()
+        results = await asyncio.gather(
+            *(
+                self._resources.writer.call(
+                    OwnerRenewal(
+                        conversation_id=it.seat.conversation_id,
+                        epoch=it.seat.conversation.epoch,
+                        owner=self._resources.owner,
+                        lease_kind=kind,
+                        owner_ttl_seconds=self._resources.lease_ttl_seconds,
+                    )
+                )
+                for it in held
+                if it.seat.conversation.phase in OWNED
+            )
+        )
+        owned = [it for it in held if it.seat.conversation.phase in OWNED]
+        for it, result in zip(owned, results, strict=False):
+            if result is FencedOutcome.FENCED:
+                self._tell(it, LeaseLost(it.lock_id))
+            elif result is FencedOutcome.DONE and kind is StoredLeaseKind.DATABASE:
+                self._renewed(it, LeaseKind.DATABASE, sent_at)
+
+    def _renewed(self, it: _Held, kind: LeaseKind, sent_at: float) -> None:
+        self._tell(it, LeaseRenewed(it.lock_id, kind, self._resources.trusted_until(sent_at)))
+
+    def _tell(self, it: _Held, event: Event) -> None:
+        conversation = it.seat.conversation
+        can_hear = conversation.phase in OWNED or conversation.phase is Phase.CLAIMING
+        if can_hear and conversation.lock_id == it.lock_id:
+            self._dispatch(it.seat, event)

@@ -1,0 +1,165 @@
+"""Runs the conversations of a host: events in, effects performed, their answers fed back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from actors.activation import Activation
+from actors.announcer import announce
+from actors.conversation import Conversation, IllegalTransition, Limits, Phase
+from actors.conversation import effects as fx
+from actors.conversation.events import Event, Released, Tick
+from actors.delivery_work import DeliveryWork
+from actors.resources import Resources
+from actors.seat import Seat
+from actors.state_saver import StateSaver
+from actors.translation import PolicyBook
+from actors.turn_work import TurnWork
+
+__all__ = ["Runner"]
+
+log = structlog.get_logger()
+
+_Performer = Callable[[Seat, Any], Awaitable[Event | None]]
+
+
+class Runner:
+    """All conversations that are in this host's memory."""
+
+    def __init__(self, resources: Resources) -> None:
+        settings = resources.settings
+        self._resources = resources
+        self._limits = Limits(lease_ttl_seconds=settings.processing_lock_ttl)
+        self.policies = PolicyBook(resources.bots)
+        self.seats: dict[str, Seat] = {}
+        redis = resources.redis
+        self.states = StateSaver(redis.states if redis is not None else None, resources.owner)
+        activation = Activation(resources, self.policies, self._limits.waiting_messages)
+        turns = TurnWork(resources)
+        deliveries = DeliveryWork(resources)
+        self._performers: dict[type[fx.Effect], _Performer] = {
+            fx.AcquireLease: activation.acquire,
+            fx.ReleaseLease: activation.release,
+            fx.Claim: activation.claim,
+            fx.FetchPending: activation.fetch,
+            fx.HandOver: activation.hand_over,
+            fx.StartTurn: turns.start,
+            fx.CallAi: turns.call_ai,
+            fx.CommitTurn: turns.commit,
+            fx.SettleMessage: turns.settle,
+            fx.CountDelivery: deliveries.count,
+            fx.Deliver: deliveries.deliver,
+            fx.RecordDelivery: deliveries.record,
+        }
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    def seat(self, conversation_id: str) -> Seat:
+        """Return the seat of a conversation, made if there is none."""
+        seat = self.seats.get(conversation_id)
+        if seat is None:
+            seat = Seat(Conversation(conversation_id, self._limits))
+            self.seats[conversation_id] = seat
+        return seat
+
+    def dispatch(self, seat: Seat, event: Event) -> None:
+        """Give a conversation an event and set off what follows from it."""
+        try:
+            effects = seat.conversation.receive(event, time.monotonic())
+        except IllegalTransition:
+            log.exception("illegal_transition", conversation_id=seat.conversation_id)
+            self._abandon(seat)
+            return
+        for effect in effects:
+            self._perform(seat, effect)
+        if seat.conversation.phase is not Phase.PASSIVE:
+            self._schedule(seat)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Give all conversations up, turns under way first finished, for at most that long.
+
+        What is not finished by then is done by the next owner.
+        """
+        for seat in list(self.seats.values()):
+            self.dispatch(seat, Released())
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self.seats or self._farewells:
+                    pending = set(self._farewells).union(*(s.tasks for s in self.seats.values()))
+                    await asyncio.wait(
+                        pending or [asyncio.create_task(asyncio.sleep(0.02))],
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                await self.states.drain()
+        except TimeoutError:
+            log.warning("drain_timed_out", conversations=len(self.seats))
+
+    def _perform(self, seat: Seat, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.Tell):
+            announce(self._resources.outcomes, seat, effect)
+        elif isinstance(effect, fx.SaveState):
+            self.states.save(seat)
+        elif isinstance(effect, fx.AbandonAi):
+            if seat.ai_task is not None:
+                seat.ai_task.cancel()
+        elif isinstance(effect, fx.Passivate):
+            self._forget(seat)
+        else:
+            self._start(seat, effect)
+
+    def _start(self, seat: Seat, effect: fx.Effect) -> None:
+        task = asyncio.create_task(self._run(seat, effect))
+        # What is told to others when the conversation goes is not stopped with it.
+        is_farewell = isinstance(effect, fx.ReleaseLease | fx.HandOver)
+        tasks = self._farewells if is_farewell else seat.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        if isinstance(effect, fx.CallAi):
+            seat.ai_task = task
+
+    async def _run(self, seat: Seat, effect: fx.Effect) -> None:
+        try:
+            event = await self._performers[type(effect)](seat, effect)
+        except Exception:
+            log.exception(
+                "effect_failed",
+                conversation_id=seat.conversation_id,
+                effect=type(effect).__name__,
+            )
+            self._abandon(seat)
+            return
+        if event is not None and self.seats.get(seat.conversation_id) is seat:
+            self.dispatch(seat, event)
+
+    def _abandon(self, seat: Seat) -> None:
+        """Forget a conversation after a bug: its work is in the database, and is begun afresh."""
+        if self.seats.get(seat.conversation_id) is seat:
+            del self.seats[seat.conversation_id]
+        seat.stop()
+
+    def _forget(self, seat: Seat) -> None:
+        self.states.keep(seat)
+        self._abandon(seat)
+
+    def _schedule(self, seat: Seat) -> None:
+        """See to it that a ``Tick`` comes at the conversation's deadline, or before."""
+        deadline = seat.conversation.deadline()
+        if deadline is None or (seat.timer is not None and seat.timer_at <= deadline):
+            return
+        if seat.timer is not None:
+            seat.timer.cancel()
+        delay = max(0.0, deadline - time.monotonic())
+        seat.timer_at = deadline
+        seat.timer = asyncio.get_running_loop().call_later(delay, self._tick, seat)
+
+    def _tick(self, seat: Seat) -> None:
+        seat.timer = None
+        deadline = seat.conversation.deadline()
+        if deadline is not None and deadline <= time.monotonic():
+            self.dispatch(seat, Tick())
+        elif self.seats.get(seat.conversation_id) is seat:
+            self._schedule(seat)

@@ -1,0 +1,64 @@
+"""A conversation in the memory of a host, with what is under way for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from actors.conversation import Conversation
+
+__all__ = ["Seat"]
+
+MAX_CALLERS = 1_000
+"""Callers remembered for one conversation; a further one learns its outcome from the database."""
+
+
+class Seat:
+    """A conversation, who waits for its messages, and the tasks that work for it."""
+
+    __slots__ = (
+        "ai_task",
+        "callers",
+        "conversation",
+        "last_message_id",
+        "last_message_timestamp",
+        "renewed_in_database_at",
+        "tasks",
+        "timer",
+        "timer_at",
+        "write_order",
+    )
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self.callers: dict[str, set[str]] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.ai_task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.timer_at = 0.0
+        self.write_order: asyncio.Task[None] | None = None
+        """The latest task that marks a turn's start; what follows in the database waits for it."""
+        self.last_message_id: str | None = None
+        self.last_message_timestamp: float | None = None
+        self.renewed_in_database_at = 0.0
+
+    @property
+    def conversation_id(self) -> str:
+        """Id of the conversation."""
+        return self.conversation.conversation_id
+
+    def add_caller(self, message_id: str, ingress_id: str) -> None:
+        """Remember that an ingress waits for word of a message."""
+        if message_id in self.callers or len(self.callers) < MAX_CALLERS:
+            self.callers.setdefault(message_id, set()).add(ingress_id)
+
+    def callers_of(self, message_ids: Iterable[str]) -> list[tuple[str, str]]:
+        """Return who waits for which of the messages."""
+        return [(it, ingress) for it in message_ids for ingress in self.callers.get(it, ())]
+
+    def stop(self) -> None:
+        """Cancel all that is under way."""
+        if self.timer is not None:
+            self.timer.cancel()
+        for task in tuple(self.tasks):
+            task.cancel()

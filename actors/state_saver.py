@@ -1,0 +1,74 @@
+"""Keeps the conversations' states in Redis fresh: many at once, the latest of each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from actors.conversation.phase import IN_TURN
+from actors.seat import Seat
+from storage.records import ContextEntry
+from storage.redis_state import CachedState, StateCache
+
+__all__ = ["StateSaver"]
+
+MAX_WAITING = 20_000
+"""States that wait to be written; beyond, further ones are dropped (it is a cache)."""
+
+
+class StateSaver:
+    """Writes the states of the seats that changed, one pipeline at a time."""
+
+    def __init__(self, cache: StateCache | None, owner: str) -> None:
+        self._cache = cache
+        self._owner = owner
+        self._changed: dict[str, Seat | CachedState] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def save(self, seat: Seat) -> None:
+        """Write the seat's state soon."""
+        if self._cache is None:
+            return
+        key = seat.conversation_id
+        if key in self._changed or len(self._changed) < MAX_WAITING:
+            self._changed[key] = seat
+            if self._task is None:
+                self._task = asyncio.create_task(self._write())
+
+    def keep(self, seat: Seat) -> None:
+        """Take down what is still to be written of a seat that is about to be forgotten."""
+        if seat.conversation_id in self._changed:
+            self._changed[seat.conversation_id] = self._state_of(seat)
+
+    async def drain(self) -> None:
+        """Wait until all is written."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _write(self) -> None:
+        try:
+            while self._changed and self._cache is not None:
+                changed, self._changed = self._changed, {}
+                states = [
+                    it if isinstance(it, CachedState) else self._state_of(it)
+                    for it in changed.values()
+                ]
+                await self._cache.write(states)
+        finally:
+            self._task = None
+
+    def _state_of(self, seat: Seat) -> CachedState:
+        conversation = seat.conversation
+        return CachedState(
+            conversation_id=seat.conversation_id,
+            epoch=conversation.epoch,
+            position=conversation.position,
+            last_message_id=seat.last_message_id,
+            last_message_timestamp=seat.last_message_timestamp,
+            is_running=conversation.phase in IN_TURN,
+            waiting=len(conversation.mailbox),
+            status=conversation.status,
+            owner=self._owner,
+            last_activity_at=time.time(),
+            context=[ContextEntry(role=it.role, content=it.content) for it in conversation.context],
+        )

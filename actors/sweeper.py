@@ -1,0 +1,88 @@
+"""Finds work that nobody is doing and routes it again; that is how work survives any crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from actors.codec import Envelope, EnvelopeKind
+from actors.host_link import HostLink
+from actors.ports import Directory
+from actors.router import RoutingTable
+from storage.cleanup import cleanup
+from storage.postgres import Database, DatabaseRejected, DatabaseUnavailable
+from storage.reads import pending_pokes
+from storage.records import PendingPoke
+from storage.settings import Settings
+
+__all__ = ["Sweeper"]
+
+log = structlog.get_logger()
+
+SWEEP_INTERVAL_SECONDS = 1.0
+MIN_AGE_SECONDS = 3.0
+"""Younger messages are on their way."""
+LIMIT = 1_000
+RETENTION_INTERVAL_SECONDS = 3600.0
+
+
+class Sweeper:
+    """Looks into the database every second; drops old conversations every hour if asked to."""
+
+    def __init__(
+        self, settings: Settings, directory: Directory, table: Callable[[], RoutingTable]
+    ) -> None:
+        self._settings = settings
+        self._table = table
+        self._hosts = HostLink(directory, table)
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        if self._settings.postgres_dsn is None:
+            raise ValueError("a sweeper needs a database")
+        database = await Database.connect(
+            self._settings.postgres_dsn, max_connections=2, application_name="supervisor"
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._sweep, database, SWEEP_INTERVAL_SECONDS))
+            if self._settings.retention_hours > 0:
+                group.create_task(
+                    self._repeat(self._clean_up, database, RETENTION_INTERVAL_SECONDS)
+                )
+
+    async def _repeat(
+        self, work: Callable[[Database], object], database: Database, seconds: float
+    ) -> None:
+        while True:
+            try:
+                await work(database)  # type: ignore[misc]
+            except (DatabaseUnavailable, DatabaseRejected) as error:
+                log.warning("sweep_failed", work=work.__name__, error=str(error))
+            except Exception:  # the next sweep must not be missed for it
+                log.exception("sweep_failed", work=work.__name__)
+            await asyncio.sleep(seconds)
+
+    async def _sweep(self, database: Database) -> None:
+        pokes = await pending_pokes(database, MIN_AGE_SECONDS, LIMIT)
+        if pokes:
+            log.info("swept", pokes=len(pokes))
+            await asyncio.gather(*(self._route(poke) for poke in pokes))
+
+    async def _route(self, poke: PendingPoke) -> None:
+        envelope = Envelope(
+            conversation_id=poke.conversation_id,
+            kind=EnvelopeKind.POKE,
+            epoch=poke.epoch,
+            message_id=poke.message_id,
+        )
+        await self._hosts.send(envelope, self._holder(poke.owner))
+
+    def _holder(self, owner: str | None) -> str | None:
+        """Return the live host that owns the conversation, if one does."""
+        return next((h.name for h in self._table().hosts if h.owner == owner), None)
+
+    async def _clean_up(self, database: Database) -> None:
+        removed = await cleanup(database, self._settings.retention_hours, dry_run=False)
+        log.info("retention", conversations=removed.conversations)
