@@ -30,7 +30,7 @@ class DeliveryWork:
             conversation_id=seat.conversation_id, epoch=effect.epoch, job_id=effect.job_id
         )
         fate = fate_of(await self._write(seat, operation))
-        return None if fate is None else DeliveryCounted(effect.job_id, fate)
+        return None if fate is None else DeliveryCounted(effect.epoch, effect.job_id, fate)
 
     async def deliver(self, seat: Seat, effect: Deliver) -> Event | None:
         """Try once, unless the lease is not to be trusted any more."""
@@ -53,7 +53,12 @@ class DeliveryWork:
             jitter = random.random()  # noqa: S311 -- spreads load, keeps no secret
             pause = delivery_backoff_seconds(effect.attempts, jitter)
         return DeliveryEnded(
-            effect.job_id, result.value, executed, time.monotonic() + pause, attempt.error
+            effect.epoch,
+            effect.job_id,
+            result.value,
+            executed,
+            time.monotonic() + pause,
+            attempt.error,
         )
 
     async def record(self, seat: Seat, effect: RecordDelivery) -> Event | None:
@@ -71,7 +76,12 @@ class DeliveryWork:
         if fate is None:
             return None
         return DeliveryRecorded(
-            effect.job_id, effect.result, fate, effect.actions_executed, effect.retry_at
+            effect.epoch,
+            effect.job_id,
+            effect.result,
+            fate,
+            effect.actions_executed,
+            effect.retry_at,
         )
 
     async def _write(self, seat: Seat, operation: Operation) -> object:

@@ -32,6 +32,7 @@ class Conversation:
 
     __slots__ = (
         "attempt",
+        "calls",
         "context",
         "conversation_id",
         "effects",
@@ -60,6 +61,7 @@ class Conversation:
         "trusted_until",
         "turn",
         "unconfirmed",
+        "unseen",
         "untold",
         "wake_at",
     )
@@ -79,6 +81,7 @@ class Conversation:
         self.is_draining = False
         self.is_reset = False
         self.fetch_attempt = 0
+        self.calls: dict[str, int] = {}
         self.effects: list[Effect] = []
         self.forget()
 
@@ -93,7 +96,8 @@ class Conversation:
         self.turn: Turn | None = None
         self.settling: dict[str, tuple[Message, str, str | None]] = {}
         self.unconfirmed: dict[str, tuple[Message | None, int]] = {}
-        self.fetching: frozenset[str] | None = None
+        self.fetching: tuple[str, ...] | None = None
+        self.unseen: tuple[str, ...] = ()
         self.finished: dict[str, None] = {}
         self.untold: list[Message] = []
         self.first_arrival = 0.0
@@ -108,10 +112,10 @@ class Conversation:
         its lease has run out stops before anything else.
         Raises ``IllegalTransition`` for an event that this phase does not know.
         """
-        self.effects = []
         if is_stale(self, event):
             return ()
         handle = self._handler(event)
+        self.effects = []
         renewal = isinstance(event, LeaseRenewed | LeaseLost)
         if self.phase in OWNED and now >= self.trusted_until and not renewal:
             lose(self, now)
@@ -119,7 +123,9 @@ class Conversation:
                 return tuple(self.effects)
             handle = self._handler(event)
         handle(self, event, now)
-        if self.phase in OWNED:
+        if self.phase in OWNED and now >= self.trusted_until:
+            lose(self, now)
+        elif self.phase in OWNED:
             advance(self, now)
         return tuple(self.effects)
 
@@ -130,7 +136,7 @@ class Conversation:
         if self.phase not in OWNED:
             return None
         moments = [self.trusted_until]
-        if self.phase is Phase.DEBOUNCING:
+        if self.phase is Phase.DEBOUNCING and self.fetching is None:
             moments.append(self.wake_at)
         if self.phase is Phase.IDLE and self.is_quiet:
             moments.append(self.idle_since + self.limits.idle_seconds)
@@ -164,8 +170,28 @@ class Conversation:
             or self.mailbox.find(message_id) is not None
         )
 
+    def undecided(self) -> list[str]:
+        """Ids of the messages about which something is still to be told."""
+        messages = [entry[0] for entry in self.settling.values()]
+        if self.turn is not None:
+            messages += self.turn.messages
+        messages += self.mailbox
+        ids = [*(self.fetching or ()), *self.unseen, *(message.message_id for message in messages)]
+        for delivery in self.outbox:
+            if not delivery.is_answered:
+                ids += delivery.message_ids
+        return ids
+
+    def next_call(self, job_id: str) -> int:
+        """Number the next AI call of a job; none is used twice, whatever was lost meanwhile."""
+        call = self.calls.pop(job_id, 0) + 1
+        self.calls[job_id] = call
+        if len(self.calls) > self.limits.remembered_calls:
+            del self.calls[next(iter(self.calls))]
+        return call
+
     def remember_finished(self, message_id: str) -> None:
-        """Note that a message was decided here, forgetting the oldest past the limit."""
+        """Note that a message (or a job) was decided here, forgetting the oldest past the limit."""
         self.finished[message_id] = None
         if len(self.finished) > self.limits.remembered_messages:
             del self.finished[next(iter(self.finished))]

@@ -72,7 +72,9 @@ def _send(c: Conversation, entry: Delivery) -> None:
     c.outbox.state = OutboxState.SENDING
     c.outbox.retry_at = None
     entry.attempts += 1
-    c.emit(Deliver(entry.job_id, entry.bot_id, entry.body, entry.attempts))
+    c.emit(
+        Deliver(c.epoch, entry.job_id, entry.bot_id, entry.body, entry.attempts, entry.action_count)
+    )
 
 
 def on_counted(c: Conversation, event: DeliveryCounted, now: float) -> None:

@@ -24,6 +24,8 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AcquireLease:
+    """Ask for the lease."""
+
     attempt: int
 
 
@@ -38,6 +40,8 @@ class ReleaseLease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
+    """Raise the epoch in the database, from ``epoch``, and read what the owner needs."""
+
     attempt: int
     epoch: int
     lock_id: str
@@ -47,6 +51,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class FetchPending:
+    """Read the messages that are pending in the database."""
+
     attempt: int
 
 
@@ -60,6 +66,8 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class StartTurn:
+    """Mark the turn's messages in the database, and merge their jobs into its job."""
+
     epoch: int
     job_id: str
     call: int
@@ -69,6 +77,8 @@ class StartTurn:
 
 @dataclass(frozen=True, slots=True)
 class CallAi:
+    """Ask the AI."""
+
     job_id: str
     call: int
     messages: tuple[Message, ...]
@@ -85,6 +95,8 @@ class AbandonAi:
 
 @dataclass(frozen=True, slots=True)
 class CommitTurn:
+    """Write the end of a turn."""
+
     epoch: int
     job_id: str
     call: int
@@ -115,21 +127,29 @@ class SettleMessage:
 
 @dataclass(frozen=True, slots=True)
 class CountDelivery:
+    """Count a delivery attempt in the database, before it is made."""
+
     epoch: int
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
+    """Try to deliver a committed answer, once."""
+
+    epoch: int
     job_id: str
     bot_id: str
     body: str
     attempts: int
     """Which attempt this is, from 1."""
+    action_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDelivery:
+    """Write down how a delivery attempt ended."""
+
     epoch: int
     job_id: str
     result: str

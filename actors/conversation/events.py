@@ -1,45 +1,19 @@
 """What can happen to a conversation.
 
-An event that answers an effect carries the number that the effect had (``attempt``, ``call``,
-``job_id``), so that an answer to something given up meanwhile is known as stale and ignored.
+An event that answers an effect carries the numbers that the effect had (``attempt``, ``call``,
+``epoch``, ``job_id``), so that an answer to something given up meanwhile is known as stale and
+ignored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from actors.conversation.message import Line, Message
 from actors.conversation.outbox import Delivery
-
-
-class LeaseKind(StrEnum):
-    """What guards the ownership."""
-
-    REDIS = "redis"
-    DATABASE = "database"
-
-
-class Fate(StrEnum):
-    """How a fenced write ended."""
-
-    DONE = "done"
-    FENCED = "fenced"
-    CANCELLED = "cancelled"
-    STALE = "stale"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the AI answered, as far as the rules need it; ``payload`` is opaque to them."""
-
-    reply: str
-    payload: object
-    transfers: bool = False
-    """It hands the conversation over to a person."""
-    ends: bool = False
-    """It ends the conversation."""
+from actors.conversation.terms import Answer as Answer  # noqa: PLC0414 -- exported here too
+from actors.conversation.terms import Fate as Fate  # noqa: PLC0414 -- exported here too
+from actors.conversation.terms import LeaseKind as LeaseKind  # noqa: PLC0414 -- exported here too
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +34,8 @@ class Poked:
 
 @dataclass(frozen=True, slots=True)
 class LeaseGranted:
+    """The lease is held under ``lock_id``; Redis's copy of the context came with it."""
+
     attempt: int
     lock_id: str
     trusted_until: float
@@ -88,6 +64,8 @@ class LeaseUnknown:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRenewed:
+    """The lease holds until ``trusted_until``."""
+
     lock_id: str
     kind: LeaseKind
     trusted_until: float
@@ -95,12 +73,17 @@ class LeaseRenewed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
+    """The lease is held by somebody else, or by nobody."""
+
     lock_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The epoch is ours; this is what the database holds. ``context`` None: the cached one holds."""
+    """The epoch is ours; this is what the database holds.
+
+    ``context`` None: the cached one holds.
+    """
 
     attempt: int
     epoch: int
@@ -149,6 +132,8 @@ class PendingFetched:
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
+    """Whether the turn's messages are marked in the database."""
+
     job_id: str
     call: int
     fate: Fate
@@ -156,6 +141,8 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class AiAnswered:
+    """The AI gave a usable answer."""
+
     job_id: str
     call: int
     answer: Answer
@@ -163,6 +150,8 @@ class AiAnswered:
 
 @dataclass(frozen=True, slots=True)
 class AiFailed:
+    """The AI gave no usable answer after all attempts."""
+
     job_id: str
     call: int
     reason: str
@@ -181,12 +170,18 @@ class TurnCommitted:
 
 @dataclass(frozen=True, slots=True)
 class MessageSettled:
+    """Whether the end of a message that no turn answers is written down."""
+
+    epoch: int
     message_id: str
     fate: Fate
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounted:
+    """Whether a delivery attempt is counted in the database."""
+
+    epoch: int
     job_id: str
     fate: Fate
 
@@ -195,6 +190,7 @@ class DeliveryCounted:
 class DeliveryEnded:
     """One attempt ended. ``result``: sent, retry (then at ``retry_at``) or dead."""
 
+    epoch: int
     job_id: str
     result: str
     actions_executed: int = 0
@@ -204,6 +200,9 @@ class DeliveryEnded:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecorded:
+    """Whether the end of a delivery attempt is written down; the rest repeats it."""
+
+    epoch: int
     job_id: str
     result: str
     fate: Fate
@@ -220,7 +219,7 @@ class JobCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ConversationReset:
-    """Its epoch was raised by an operator: what is held is void, what waits is to be done afresh."""
+    """An operator raised its epoch: what is held is void, what waits is to be done afresh."""
 
 
 @dataclass(frozen=True, slots=True)

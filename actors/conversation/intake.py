@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation import delivery, settling, turns
+from actors.conversation import busy, delivery, settling, turns
 from actors.conversation.effects import Tell, Word
 from actors.conversation.events import (
     Claimed,
@@ -36,7 +36,9 @@ def take_claimed(c: Conversation, event: Claimed, now: float) -> None:
     pending. One accepted before is looked up, unless the claim brought it.
     """
     held, c.unconfirmed = c.unconfirmed, {}
-    _admit(c, event.messages, now, has_more=event.has_more)
+    has_more = c.mailbox.has_more or event.has_more
+    c.mailbox.has_more = False
+    _admit(c, event.messages, now, has_more=has_more)
     for message_id, (message, epoch) in held.items():
         if c.knows(message_id):
             _repeat(c, message_id)
@@ -51,6 +53,8 @@ def on_message(c: Conversation, event: MessageReceived, now: float) -> None:
     message = event.message
     if c.knows(message.message_id):
         _repeat(c, message.message_id)
+    elif message.job_id in c.finished:
+        c.emit(Tell(message.message_id, Word.GONE))
     elif event.epoch == c.epoch:
         take_in(c, message, now)
     else:
@@ -68,20 +72,30 @@ def on_poked(c: Conversation, event: Poked, now: float) -> None:
 
 
 def on_fetched(c: Conversation, event: PendingFetched, now: float) -> None:
-    """The database's pending messages are here; one asked for that is not among them is decided."""
-    asked, c.fetching = c.fetching or frozenset(), None
+    """The database's pending messages are here; one asked for that is not among them is decided.
+
+    Where they are not all, it may also be one of the rest: it is asked for again with the next.
+    """
+    asked, c.fetching = c.fetching or (), None
     pending = {message.message_id for message in event.messages}
-    for message_id in asked:
-        c.unconfirmed.pop(message_id, None)
-        if message_id not in pending and event.complete and not c.knows(message_id):
+    absent = [message_id for message_id in asked if message_id not in pending]
+    if not event.complete:
+        c.unseen = tuple(absent[: c.limits.waiting_messages])
+        absent = []
+    for message_id in absent:
+        if c.knows(message_id):
+            _repeat(c, message_id)
+        else:
             c.emit(Tell(message_id, Word.GONE))
     _admit(c, event.messages, now, has_more=not event.complete)
 
 
 def _admit(c: Conversation, messages: tuple[Message, ...], now: float, *, has_more: bool) -> None:
+    if has_more and messages:
+        c.mailbox.cut_after(messages[-1].seq)
     for message in messages:
         c.unconfirmed.pop(message.message_id, None)
-        if not c.knows(message.message_id):
+        if not (c.knows(message.message_id) or message.job_id in c.finished):
             take_in(c, message, now)
     c.mailbox.has_more = c.mailbox.has_more or has_more
 
@@ -107,34 +121,33 @@ def take_in(c: Conversation, message: Message, now: float) -> None:
     elif message.is_empty:
         settling.record(c, message, "empty_message")
     elif c.phase in IN_TURN:
-        turns.receive_during_turn(c, message, now)
+        busy.receive_during_turn(c, message, now)
     else:
         _wait(c, message, now)
 
 
 def _wait(c: Conversation, message: Message, now: float) -> None:
     turns.note_arrival(c, now)
-    if not c.mailbox.put(message):
-        c.emit(Tell(message.message_id, Word.LOCKED, message.job_id, queued=True))
-    elif c.phase is Phase.DEBOUNCING:
+    has_room = c.mailbox.put(message)
+    if c.phase is not Phase.DEBOUNCING:
+        if len(c.untold) < c.limits.waiting_messages:
+            c.untold.append(message)
+    elif has_room:
         turns.tell_waiting(c, message.message_id)
-        turns.gather(c, now)
     else:
-        c.untold.append(message)
+        c.emit(Tell(message.message_id, Word.LOCKED, message.job_id, queued=True))
 
 
 def on_job_cancelled(c: Conversation, event: JobCancelled, now: float) -> None:
     """A job was cancelled in the database: stop what is done for it."""
     turns.cancel(c, event.job_id, now)
     for message in c.mailbox.remove_job(event.job_id):
-        c.emit(Tell(message.message_id, Word.FAILED, event.job_id, reason="cancelled"))
+        turns.tell_cancelled(c, message, event.job_id)
     delivery.cancel(c, event.job_id)
     if c.phase is Phase.DEBOUNCING:
         c.phase = Phase.IDLE
 
 
 def on_tick(c: Conversation, event: Tick, now: float) -> None:
-    """Do what is due: end a debounce, or try a delivery again."""
-    if c.phase is Phase.DEBOUNCING and now >= c.wake_at:
-        turns.start(c, now, gathered=True)
+    """Try a delivery again, if it is due (a debounce is seen to after every event)."""
     delivery.retry(c, now)

@@ -20,6 +20,8 @@ class Limits:
     context_messages: int = 20
     remembered_messages: int = 1_000
     """How many finished message ids are remembered, to tell a late duplicate from a new message."""
+    remembered_calls: int = 16
+    """For how many jobs the number of their last AI call is remembered, to know late answers."""
     claim_attempts: int = 5
     """So many lost races for the epoch in a row, then a pause of ``retry_seconds``."""
     retry_seconds: float = 1.0

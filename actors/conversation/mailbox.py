@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterator
 
 from actors.conversation.limits import Limits
 from actors.conversation.message import Message
@@ -16,7 +17,7 @@ class Mailbox:
     """Waiting user messages in order of acceptance, bounded; the rest stays in the database.
 
     Once a message found no room, later ones are not taken in either until the mailbox was filled
-    again from the database: so order is kept.
+    again from the database: so order is kept. There may be gaps only behind the last one here.
     """
 
     __slots__ = ("_limits", "_waiting", "has_more")
@@ -40,17 +41,30 @@ class Mailbox:
         """The message that came last."""
         return self._waiting[-1] if self._waiting else None
 
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._waiting)
+
     def find(self, message_id: str) -> Message | None:
         """Return the waiting message of this id."""
         return next((m for m in self._waiting if m.message_id == message_id), None)
 
     def put(self, message: Message) -> bool:
-        """Take a message in; False when there is no room (it is fetched again later)."""
-        if self.has_more or len(self._waiting) >= self._limits.waiting_messages:
-            self.has_more = True
+        """Take a message in; False when there is no room (it is fetched again later).
+
+        What is left out is always later than what is here, so it is the last that has to go.
+        """
+        if self.has_more and (not self._waiting or message.seq > self._waiting[-1].seq):
             return False
         insort(self._waiting, message, key=_by_acceptance)
-        return True
+        if len(self._waiting) <= self._limits.waiting_messages:
+            return True
+        self.has_more = True
+        return self._waiting.pop() is not message
+
+    def cut_after(self, seq: int) -> None:
+        """Leave out what was accepted later: the database holds messages before it."""
+        self._waiting = [message for message in self._waiting if message.seq <= seq]
+        self.has_more = True
 
     def remove_job(self, job_id: str) -> list[Message]:
         """Take out the messages whose own job, or whose earlier turn's job, is this one."""

@@ -18,6 +18,8 @@ class Delivery:
     bot_id: str
     body: str
     message_ids: tuple[str, ...]
+    action_count: int = 0
+    """How many actions the body holds."""
     attempts: int = 0
     result: str | None = None
     newer: list[Newer] = field(default_factory=list)

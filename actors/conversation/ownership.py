@@ -84,6 +84,10 @@ def on_claimed(c: Conversation, event: Claimed, now: float) -> None:
     if c.is_reset:
         reset(c, ConversationReset(), now)
         return
+    if now >= c.trusted_until:
+        drop(c)
+        block(c, now + c.limits.retry_seconds)
+        return
     c.races = 0
     c.idle_since = now
     c.status = event.status
@@ -99,7 +103,6 @@ def on_claim_stale(c: Conversation, event: ClaimStale, now: float) -> None:
     """The epoch was raised by somebody else: let the lease go and start over from what holds."""
     release(c)
     c.epoch = event.epoch
-    c.is_reset = False
     c.races += 1
     if c.races > c.limits.claim_attempts:
         c.races = 0
@@ -140,12 +143,8 @@ def on_lost_while_claiming(c: Conversation, event: LeaseLost, now: float) -> Non
 
 def reset(c: Conversation, event: ConversationReset, now: float) -> None:
     """An operator raised the epoch: what was being done is void, what waits is done afresh."""
-    if c.turn is not None:
-        for message in c.turn.messages:
-            c.emit(Tell(message.message_id, Word.GONE))
     if c.lock_id:
         drop(c)
-    c.is_reset = False
     c.is_wanted = True
     acquire(c)
 

@@ -21,7 +21,11 @@ def advance(c: Conversation, now: float) -> None:
     """
     if c.fetching is None and (c.unconfirmed or (c.mailbox.has_more and not c.mailbox)):
         _fetch(c)
-    if c.phase is not Phase.IDLE or c.fetching is not None:
+    if c.fetching is not None:
+        return
+    if c.phase is Phase.DEBOUNCING:
+        turns.gather(c, now)
+    if c.phase is not Phase.IDLE:
         return
     if c.is_draining:
         if not (c.settling or c.outbox.is_moving):
@@ -35,7 +39,8 @@ def advance(c: Conversation, now: float) -> None:
 
 
 def _fetch(c: Conversation) -> None:
-    c.fetching = frozenset(c.unconfirmed)
+    c.fetching = tuple(dict.fromkeys((*c.unseen, *c.unconfirmed)))
+    c.unseen, c.unconfirmed = (), {}
     c.mailbox.has_more = False
     c.fetch_attempt += 1
     c.emit(FetchPending(c.fetch_attempt))

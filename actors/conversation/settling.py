@@ -37,8 +37,9 @@ def _settle(
 
 
 def record_unanswerable(c: Conversation) -> None:
-    """Record the waiting messages that the bot is not to answer: it is disabled, or a person has
-    the conversation.
+    """Record the waiting messages that are not to be answered.
+
+    That is so where the bot is disabled, or a person has the conversation.
     """
     while (message := c.mailbox.first) is not None:
         if not message.policy.enabled:
@@ -66,6 +67,7 @@ def on_settled(c: Conversation, event: MessageSettled, now: float) -> None:
     if event.fate is not Fate.DONE:
         c.emit(Tell(message.message_id, Word.GONE))
     elif status == "rejected":
+        c.remember_finished(message.job_id)
         c.emit(Tell(message.message_id, Word.LOCKED, None, queued=False))
     else:
         c.remember_finished(message.message_id)

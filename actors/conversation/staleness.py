@@ -18,7 +18,7 @@ _DELIVERY_STATES = {
 
 
 def is_stale(c: Conversation, event: e.Event) -> bool:
-    """Answer by the number that the event carries; events that answer nothing are never stale."""
+    """Answer by the numbers that the event carries; events that answer nothing are never stale."""
     match event:
         case (
             e.LeaseGranted()
@@ -38,10 +38,12 @@ def is_stale(c: Conversation, event: e.Event) -> bool:
             turn = c.turn
             return turn is None or (event.job_id, event.call) != (turn.job_id, turn.call)
         case e.MessageSettled():
-            return event.message_id not in c.settling
+            return event.epoch != c.epoch or event.message_id not in c.settling
         case e.DeliveryCounted() | e.DeliveryEnded() | e.DeliveryRecorded():
             first = c.outbox.first
             expected = _DELIVERY_STATES[type(event)]
-            return first is None or first.job_id != event.job_id or c.outbox.state is not expected
+            if first is None or c.outbox.state is not expected:
+                return True
+            return (event.epoch, event.job_id) != (c.epoch, first.job_id)
         case _:
             return False

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def acquire(c: Conversation) -> None:
-    """Ask for the lease."""
+    """Ask for the lease. A reset seen before this is one that the claim will see too."""
+    c.is_reset = False
     c.phase = Phase.ACQUIRING
     c.attempt += 1
     c.emit(AcquireLease(c.attempt))
@@ -60,18 +61,29 @@ def lose(c: Conversation, now: float) -> None:
 def fence(c: Conversation, now: float) -> None:
     """Another owner has claimed it: drop it and leave it alone for one lease time."""
     wanted = drop(c)
+    if c.is_draining:
+        rest(c)
+        return
     c.phase = Phase.FENCED
     c.wake_at = now + c.limits.lease_ttl_seconds
     c.is_wanted = wanted
 
 
 def drop(c: Conversation) -> bool:
-    """Let go of everything; answer whether there was work in it."""
+    """Let go of everything; answer whether there was work in it.
+
+    The ids of messages whose callers still wait are kept: after the next claim they are looked up,
+    or they are handed to the next owner.
+    """
     busy = not c.is_quiet or len(c.outbox) > 0
     if c.phase is Phase.CALLING and c.turn is not None:
         c.emit(AbandonAi(c.turn.job_id, c.turn.call))
     release(c)
+    held, undecided = c.unconfirmed, c.undecided()
     c.forget()
+    c.unconfirmed = held
+    for message_id in undecided:
+        hold(c, message_id, c.epoch)
     return busy
 
 

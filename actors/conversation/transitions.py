@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actors.conversation import delivery, intake, ownership, settling, turns
+from actors.conversation import commits, delivery, intake, ownership, settling, turns
 from actors.conversation import events as e
 from actors.conversation.phase import Phase
 
@@ -104,6 +104,6 @@ TRANSITIONS: Mapping[Phase, Mapping[type[e.Event], Handler]] = {
     Phase.COMMITTING: _OWNED
     | {
         e.TurnStarted: turns.on_started,
-        e.TurnCommitted: turns.on_committed,
+        e.TurnCommitted: commits.on_committed,
     },
 }

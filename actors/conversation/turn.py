@@ -27,6 +27,8 @@ class Decision:
     reason: str | None
     lines: tuple[Line, ...]
     """What the turn adds to the context."""
+    position: int
+    """Place in the context of the last of them."""
     conversation_status: str
     delivering: bool
     """Whether the first delivery attempt follows at once (and is counted by the commit)."""
@@ -39,16 +41,15 @@ class Turn:
     job_id: str
     messages: list[Message]
     started_at: float
-    call: int = 1
+    call: int
     """Number of the AI call, raised at each restart; an answer to an older one is ignored."""
+    restarts: int = 0
+    """How often the AI call was started again with more messages."""
+    is_yielding: bool = False
+    """A person has answered: once its messages are marked, it ends as cancelled."""
     newer: list[Newer] = field(default_factory=list)
     decision: Decision | None = None
     """What was decided, once its commit has been issued."""
-
-    @property
-    def restarts(self) -> int:
-        """How often the AI call was started again with more messages."""
-        return self.call - 1
 
     @property
     def policy(self) -> Policy:

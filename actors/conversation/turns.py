@@ -1,14 +1,13 @@
-"""A turn from its first message to its commit."""
+"""A turn from its first message until its end is decided."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation import delivery, settling
+from actors.conversation.commits import commit, end, look_again
 from actors.conversation.effects import (
     AbandonAi,
     CallAi,
-    CommitTurn,
     SaveState,
     StartTurn,
     Tell,
@@ -17,16 +16,13 @@ from actors.conversation.effects import (
 from actors.conversation.events import (
     AiAnswered,
     AiFailed,
-    Answer,
     Fate,
-    TurnCommitted,
     TurnStarted,
 )
-from actors.conversation.message import Line, Message
+from actors.conversation.message import Message
 from actors.conversation.phase import Phase
-from actors.conversation.policy import BusyPolicy
 from actors.conversation.tenure import fence, hold, lose
-from actors.conversation.turn import Decision, Newer, Turn
+from actors.conversation.turn import Newer, Turn
 
 if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
@@ -49,10 +45,10 @@ def begin(c: Conversation, now: float) -> None:
     if head.policy.debounce_seconds > 0 and head.turn_job_id is None and not queued:
         c.phase = Phase.DEBOUNCING
         c.emit(Tell(head.message_id, Word.STARTED, head.job_id))
-        for message in c.untold:
+        untold, c.untold = c.untold, []
+        for message in untold:
             if message is not head:
-                tell_waiting(c, message.message_id)
-        c.untold = []
+                _tell_behind(c, message)
         gather(c, now)
     else:
         start(c, now, gathered=False)
@@ -72,10 +68,11 @@ def gather(c: Conversation, now: float) -> None:
         start(c, now, gathered=True)
 
 
-def start(c: Conversation, now: float, *, gathered: bool) -> None:
+def start(c: Conversation, now: float, *, gathered: bool, is_yielding: bool = False) -> None:
     """Put the next messages into a turn."""
     messages = c.mailbox.take_turn(gathered=gathered)
-    turn = c.turn = Turn(messages[0].turn_job_id or messages[0].job_id, messages, started_at=now)
+    job_id = messages[0].turn_job_id or messages[0].job_id
+    turn = c.turn = Turn(job_id, messages, now, c.next_call(job_id), is_yielding=is_yielding)
     c.first_arrival = now
     first, *others = messages
     count = len(messages)
@@ -92,18 +89,32 @@ def start(c: Conversation, now: float, *, gathered: bool) -> None:
         )
     untold, c.untold = c.untold, []
     for message in untold:
-        if c.mailbox.find(message.message_id) is not None:
-            tell_waiting(c, message.message_id)
+        if _tell_behind(c, message):
             turn.newer.append(Newer(message.message_id, message.timestamp, message.job_id))
-    _mark(c, turn)
+    mark(c, turn)
 
 
-def _mark(c: Conversation, turn: Turn) -> None:
-    """Write the turn's messages down; the AI waits for it only where jobs are merged away."""
+def _tell_behind(c: Conversation, message: Message) -> bool:
+    """Tell a caller that its message waits behind the turn; False where it was decided."""
+    if c.mailbox.find(message.message_id) is not None:
+        tell_waiting(c, message.message_id)
+    elif c.knows(message.message_id):
+        return False
+    else:
+        c.emit(Tell(message.message_id, Word.LOCKED, message.job_id, queued=True))
+    return True
+
+
+def mark(c: Conversation, turn: Turn) -> None:
+    """Write the turn's messages down.
+
+    What follows waits for it only where jobs are merged away: nothing else would lead from them to
+    the turn's.
+    """
     superseded = tuple(turn.superseded_job_ids)
     ids = tuple(message.message_id for message in turn.ordered)
     c.emit(StartTurn(c.epoch, turn.job_id, turn.call, ids, superseded))
-    if superseded:
+    if superseded or turn.is_yielding:
         c.phase = Phase.STARTING
     else:
         _call_ai(c, turn)
@@ -131,106 +142,51 @@ def tell_waiting(c: Conversation, message_id: str) -> None:
         c.emit(Tell(message_id, Word.LOCKED, job_id, queued=True, consolidated_messages=len(group)))
 
 
-def receive_during_turn(c: Conversation, message: Message, now: float) -> None:
-    """A user's message while a turn runs: what becomes of it is the bot's policy."""
-    turn = c.turn
-    assert turn is not None  # noqa: S101 -- the phase says so
-    policy = message.policy.busy_policy
-    if policy is BusyPolicy.REJECT and message.turn_job_id is None:
-        turn.newer.append(Newer(message.message_id, message.timestamp, None))
-        settling.reject(c, message)
-    elif policy is BusyPolicy.RESTART and _may_restart(c, turn, message, now):
-        _restart(c, turn, message)
-    else:
-        _queue(c, turn, message, now)
-
-
-def _queue(c: Conversation, turn: Turn, message: Message, now: float) -> None:
-    note_arrival(c, now)
-    c.queued_during_turn = True
-    if c.mailbox.put(message):
-        tell_waiting(c, message.message_id)
-        group = c.mailbox.turn_of(message.message_id, gathered=False)
-        job_id = group[0].turn_job_id or group[0].job_id
-    else:
-        job_id = message.job_id
-        c.emit(Tell(message.message_id, Word.LOCKED, job_id, queued=True))
-    turn.newer.append(Newer(message.message_id, message.timestamp, job_id))
-
-
-def _may_restart(c: Conversation, turn: Turn, message: Message, now: float) -> bool:
-    limits = c.limits
-    characters = sum(len(m.content) for m in turn.messages) + len(message.content)
-    return (
-        c.phase in (Phase.STARTING, Phase.CALLING)
-        and not c.mailbox
-        and not c.mailbox.has_more
-        and message.turn_job_id is None
-        and message.policy.bot_id == turn.policy.bot_id
-        and turn.restarts < limits.restarts
-        and now - turn.started_at < limits.restart_window_seconds
-        and len(turn.messages) < limits.turn_messages
-        and characters <= limits.turn_characters
-    )
-
-
-def _restart(c: Conversation, turn: Turn, message: Message) -> None:
-    """Abandon the AI call and start the same job again with this message too."""
-    _abandon(c, turn)
-    newer = Newer(message.message_id, message.timestamp, turn.job_id)
-    for earlier in turn.messages:
-        c.emit(
-            Tell(
-                earlier.message_id,
-                Word.RESTART_NEEDED,
-                turn.job_id,
-                newer=(newer,),
-                restart_job_id=turn.job_id,
-            )
-        )
-    turn.messages.append(message)
-    turn.call += 1
-    count = len(turn.messages)
-    c.emit(
-        Tell(message.message_id, Word.LOCKED, turn.job_id, queued=True, consolidated_messages=count)
-    )
-    _mark(c, turn)
-
-
-def _abandon(c: Conversation, turn: Turn) -> None:
+def abandon(c: Conversation, turn: Turn) -> None:
+    """Stop waiting for the AI, if it was asked."""
     if c.phase is Phase.CALLING:
         c.emit(AbandonAi(turn.job_id, turn.call))
 
 
 def yield_to_agent(c: Conversation, now: float) -> None:
     """A person has answered: stop the turn, unless its commit has been issued."""
-    head = c.mailbox.first
+    head, turn = c.mailbox.first, c.turn
     if c.phase is Phase.DEBOUNCING and head is not None and head.policy.yield_to_agent:
-        messages = c.mailbox.take_turn(gathered=True)
-        c.turn = Turn(messages[0].job_id, messages, started_at=now)
-    elif not (c.phase in (Phase.STARTING, Phase.CALLING) and c.turn is not None):
+        start(c, now, gathered=True, is_yielding=True)
+    elif turn is None or not turn.policy.yield_to_agent:
         return
-    turn = c.turn
-    if turn is not None and turn.policy.yield_to_agent:
-        _abandon(c, turn)
-        turn.call += 1
-        _commit(c, turn, "cancelled", reason="agent_replied")
+    elif c.phase is Phase.STARTING:
+        turn.is_yielding = True
+    elif c.phase is Phase.CALLING:
+        abandon(c, turn)
+        turn.call = c.next_call(turn.job_id)
+        commit(c, turn, "cancelled", reason="agent_replied")
 
 
 def on_started(c: Conversation, event: TurnStarted, now: float) -> None:
-    """The turn's messages are marked."""
+    """The turn's messages are marked, or could not be. A commit under way will say the same."""
     turn = c.turn
     if turn is None:
         return
     if event.fate is Fate.FENCED:
         fence(c, now)
-    elif event.fate is Fate.CANCELLED and c.phase is not Phase.COMMITTING:
-        cancel(c, turn.job_id, now)
-        _look_again(c, turn, now)
-    elif event.fate is not Fate.DONE and c.phase is not Phase.COMMITTING:
-        _abandon(c, turn)
-        _look_again(c, turn, now)
-    elif c.phase is Phase.STARTING:
+    elif c.phase is Phase.COMMITTING:
+        return
+    elif event.fate is Fate.DONE:
+        _marked(c, turn)
+    elif event.fate is Fate.REFUSED:
+        lose(c, now)
+    else:
+        abandon(c, turn)
+        look_again(c, turn, now)
+
+
+def _marked(c: Conversation, turn: Turn) -> None:
+    if c.phase is not Phase.STARTING:
+        return
+    if turn.is_yielding:
+        commit(c, turn, "cancelled", reason="agent_replied")
+    else:
         _call_ai(c, turn)
 
 
@@ -238,127 +194,34 @@ def on_answered(c: Conversation, event: AiAnswered, now: float) -> None:
     """The AI has answered: commit it."""
     turn = c.turn
     if turn is not None:
-        _commit(c, turn, "completed", answer=event.answer)
+        commit(c, turn, "completed", answer=event.answer)
 
 
 def on_ai_failed(c: Conversation, event: AiFailed, now: float) -> None:
     """The AI gave no usable answer: commit that, with the bot's fallback message if it has one."""
     turn = c.turn
     if turn is not None:
-        _commit(c, turn, "failed", reason=event.reason)
-
-
-def _commit(
-    c: Conversation,
-    turn: Turn,
-    status: str,
-    *,
-    reason: str | None = None,
-    answer: Answer | None = None,
-) -> None:
-    reply = turn.policy.fallback_message if status == "failed" else None
-    conversation_status = "active"
-    if answer is not None:
-        reply = answer.reply
-        if answer.transfers and turn.policy.silent_after_transfer:
-            conversation_status = "with_agent"
-        elif answer.ends:
-            conversation_status = "ended"
-    lines = [message.line for message in turn.ordered]
-    if reply:
-        lines.append(Line("assistant", reply))
-    first_position = c.position + 1
-    c.position += len(lines)
-    turn.decision = Decision(
-        status, reason, tuple(lines), conversation_status, delivering=len(c.outbox) == 0
-    )
-    c.phase = Phase.COMMITTING
-    c.emit(
-        CommitTurn(
-            epoch=c.epoch,
-            job_id=turn.job_id,
-            call=turn.call,
-            lock_id=c.lock_id,
-            kind=c.lease_kind,
-            messages=tuple(turn.ordered),
-            first_position=first_position,
-            status=status,
-            reason=reason,
-            reply=reply or None,
-            answer=answer,
-            conversation_status=conversation_status,
-            context_start=c.position if conversation_status == "ended" else None,
-            delivering=turn.decision.delivering,
-        )
-    )
-
-
-def on_committed(c: Conversation, event: TurnCommitted, now: float) -> None:
-    """The commit has been decided."""
-    turn = c.turn
-    if turn is None or turn.decision is None:
-        return
-    if event.fate is Fate.FENCED:
-        fence(c, now)
-    elif event.fate is Fate.CANCELLED:
-        _end(c, now)
-        _tell_cancelled(c, turn)
-    elif event.fate is Fate.STALE:
-        _look_again(c, turn, now)
-    elif event.fate is Fate.REFUSED:
-        _refused(c, turn, now)
-    else:
-        _committed(c, turn, turn.decision, event, now)
-
-
-def _committed(
-    c: Conversation, turn: Turn, decision: Decision, event: TurnCommitted, now: float
-) -> None:
-    for message in turn.messages:
-        c.remember_finished(message.message_id)
-        c.last_activity_at = max(c.last_activity_at, message.accepted_at)
-    c.status = decision.conversation_status
-    if c.status == "ended":
-        c.context = []
-    else:
-        c.say(*decision.lines)
-    _end(c, now)
-    delivery.enqueue(c, turn, decision, event)
-    c.emit(SaveState())
-
-
-def _refused(c: Conversation, turn: Turn, now: float) -> None:
-    """The database does not take the answer: the turn fails; if not even that, leave it alone."""
-    if turn.decision is not None and turn.decision.status == "completed":
-        turn.call += 1
-        _commit(c, turn, "failed", reason="ai_invalid_response")
-    else:
-        lose(c, now)
-
-
-def _end(c: Conversation, now: float) -> None:
-    c.turn = None
-    c.phase = Phase.IDLE
-    c.idle_since = now
-
-
-def _look_again(c: Conversation, turn: Turn, now: float) -> None:
-    """Some of the turn's messages are not pending any more: ask the database which."""
-    _end(c, now)
-    for message in turn.messages:
-        hold(c, message.message_id, c.epoch)
+        commit(c, turn, "failed", reason=event.reason)
 
 
 def cancel(c: Conversation, job_id: str, now: float) -> None:
-    """Stop the running turn if it is this job's, unless its commit has been issued."""
+    """Stop the running turn if it is this job's, unless its commit has been issued.
+
+    Messages merged into it are cancelled with it only if that was marked in time: look them up.
+    """
     turn = c.turn
     if turn is None or turn.job_id != job_id or c.phase is Phase.COMMITTING:
         return
-    _abandon(c, turn)
-    _end(c, now)
-    _tell_cancelled(c, turn)
-
-
-def _tell_cancelled(c: Conversation, turn: Turn) -> None:
+    abandon(c, turn)
+    end(c, now)
     for message in turn.messages:
-        c.emit(Tell(message.message_id, Word.FAILED, turn.job_id, reason="cancelled"))
+        if message.job_id == job_id:
+            tell_cancelled(c, message, job_id)
+        else:
+            hold(c, message.message_id, c.epoch)
+
+
+def tell_cancelled(c: Conversation, message: Message, job_id: str) -> None:
+    """Tell a caller that the job which was to answer it was cancelled."""
+    c.remember_finished(message.message_id)
+    c.emit(Tell(message.message_id, Word.FAILED, job_id, reason="cancelled"))
