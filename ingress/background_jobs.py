@@ -1,0 +1,90 @@
+"""Jobs as clients see them: their states, and how to cancel one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import orjson
+
+from ingress.errors import NotFound
+from ingress.ports import Gateway
+from ingress.stores import JobStore
+from storage.records import JobStatus
+from storage.views import JobView
+
+__all__ = ["BackgroundJobManager", "job_as_json"]
+
+_UNKNOWN = "There is no such job"
+_LONGEST_CHAIN = 100
+"""A job superseded by a superseded job, and so on; restarts and merges are bounded far below."""
+
+
+class BackgroundJobManager:
+    """Reads and cancels jobs. All methods raise ``DatabaseUnavailable`` while it is away."""
+
+    def __init__(self, store: JobStore, gateway: Gateway) -> None:
+        self._store = store
+        self._gateway = gateway
+
+    async def get_job_status(self, job_id: str) -> dict[str, Any]:
+        """Return a job as the API shows it. Raises ``NotFound``."""
+        job = await self._store.job(_checked(job_id))
+        if job is None:
+            raise NotFound(_UNKNOWN)
+        return job_as_json(job)
+
+    async def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Cancel a job if it can be; answer the state that holds now. Raises ``NotFound``."""
+        job = await self._store.cancel_job(_checked(job_id))
+        if job is None:
+            raise NotFound(_UNKNOWN)
+        is_cancelled = job.status is JobStatus.CANCELLED
+        if is_cancelled:
+            self._gateway.notify_cancelled(job.conversation_id, job.job_id)
+        return {"success": is_cancelled, "job_id": job.job_id, "status": job.status.value}
+
+    async def find_final(self, job_id: str) -> JobView | None:
+        """Return the job that answers for ``job_id`` once it is final, else None."""
+        job = await self._store.job(job_id)
+        for _ in range(_LONGEST_CHAIN):
+            if job is None or not job.status.is_final:
+                return None
+            if job.status is not JobStatus.SUPERSEDED or job.superseded_by is None:
+                return job
+            job = await self._store.job(job.superseded_by)
+        return None
+
+    @property
+    def active_jobs(self) -> int:
+        """How many turns the hosts last said they were working on."""
+        counts = [actor.get("turns") for actor in self._gateway.describe_actors()]
+        return sum(count for count in counts if isinstance(count, int))
+
+
+def _checked(job_id: str) -> str:
+    """Return the id in its usual form."""
+    try:
+        canonical = str(uuid.UUID(job_id))
+    except ValueError:
+        raise NotFound(_UNKNOWN) from None
+    if canonical != job_id.lower():  # the parser also takes braces and the like
+        raise NotFound(_UNKNOWN)
+    return canonical
+
+
+def job_as_json(job: JobView) -> dict[str, Any]:
+    """Return a job as the API shows it; times are Unix seconds."""
+    return {
+        "job_id": job.job_id,
+        "conversation_id": job.conversation_id,
+        "status": job.status.value,
+        "reason": job.reason,
+        "superseded_by": job.superseded_by,
+        "message_ids": job.message_ids,
+        "consolidated_messages": job.consolidated_messages,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "result": orjson.Fragment(job.result) if job.result else None,
+    }

@@ -1,0 +1,63 @@
+"""Reading a request's body: bounded in bytes and in time, and only if it is JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from ingress.errors import BodyTooLarge, RequestTimeout, UnsupportedMediaType
+
+__all__ = ["BODY_TIMEOUT_SECONDS", "read_body"]
+
+BODY_TIMEOUT_SECONDS = 30.0
+_JSON = re.compile(r"\s*application/(?:json|[\w!#$&^.-]+\+json)\s*(?:;.*)?", re.I | re.A | re.S)
+
+
+async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+    """Return the body. Checks in this order: content type, length, then what comes."""
+    declared = headers.get("content-length", "")
+    length = int(declared) if declared.isascii() and declared.isdigit() else 0
+    content_type = headers.get("content-type")
+    # A body that comes in chunks may be empty, and then needs no content type.
+    if length or ("transfer-encoding" in headers and content_type is not None):
+        _check_media_type(content_type, headers)
+    if length > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    body = await _receive_all(receive, max_bytes)
+    if body:
+        _check_media_type(content_type, headers)
+    return body
+
+
+def _check_media_type(content_type: str | None, headers: Headers) -> None:
+    if content_type != "application/json" and not _JSON.fullmatch(content_type or ""):
+        raise UnsupportedMediaType("The content type must be application/json")
+    if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        raise UnsupportedMediaType("The body must not be compressed")
+
+
+async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk: bytes = message.get("body", b"")
+                size += len(chunk)
+                if size > max_bytes:
+                    raise BodyTooLarge(max_bytes)
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise RequestTimeout(
+            f"The body did not arrive within {BODY_TIMEOUT_SECONDS:.0f} s"
+        ) from None
+    return b"".join(chunks)

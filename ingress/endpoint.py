@@ -1,0 +1,144 @@
+"""From a matched path to its handler: every check in the same order for every endpoint.
+
+Method, credentials, rate limit, content type, length, JSON; then the handler validates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from ingress.auth import Authenticator, Scope
+from ingress.body import read_body
+from ingress.errors import MethodNotAllowed, NotFound, Problem, ValidationFailed
+from ingress.rate_limit import RateLimit
+from ingress.schemas import validated
+from ingress.strict_json import parse_object, text_problem
+
+__all__ = ["Call", "Endpoints", "Handler", "Operation"]
+
+_MAX_QUERY_FIELDS = 50
+QueryType = TypeVar("QueryType", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that has passed all checks."""
+
+    path_parameters: Mapping[str, str]
+    headers: Headers
+    query_string: bytes
+    document: dict[str, Any]
+    """The body; empty where the operation takes none."""
+    arrived_at: float
+    """On ``time.monotonic()``."""
+
+    def path_id(self, name: str) -> str:
+        """Return an id from the path. Raises ``NotFound`` where no object can have it."""
+        value = self.path_parameters[name]
+        if text_problem(value):
+            raise NotFound("There is no such object")
+        return value
+
+    def query(self, model: type[QueryType]) -> QueryType:
+        """Return the query's fields, validated. Raises ``ValidationFailed``."""
+        return validated(model, self._query_fields)
+
+    @cached_property
+    def _query_fields(self) -> dict[str, Any]:
+        try:
+            text = self.query_string.decode("ascii")
+            pairs = parse_qsl(
+                text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS
+            )
+        except ValueError:
+            raise ValidationFailed.of("", "the query is not valid") from None
+        problems = [
+            Problem(name.replace("\0", "\\u0000"), problem)
+            for name, value in pairs
+            if (problem := text_problem(name + value))
+        ]
+        if problems:
+            raise ValidationFailed(problems)
+        return dict(pairs)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    handler: Handler
+    scope: Scope | None
+    """None: open to everybody."""
+    takes_document: bool = False
+
+
+class Endpoints:
+    """Makes routes whose operations share the checks."""
+
+    def __init__(
+        self, authenticator: Authenticator, rate_limit: RateLimit, max_body_bytes: int
+    ) -> None:
+        self._authenticator = authenticator
+        self._rate_limit = rate_limit
+        self._max_body_bytes = max_body_bytes
+
+    def route(self, path: str, **operations: Operation) -> Route:
+        """Return the route of a path; the operations are named by their methods."""
+        return Route(path, _Endpoint(self, operations), name=path)
+
+    async def call(self, operation: Operation, scope: AsgiScope, receive: Receive) -> Response:
+        """Do all checks, then call the handler."""
+        headers = Headers(scope=scope)
+        if operation.scope is not None:
+            self._admit(scope, operation.scope)
+        document: dict[str, Any] = {}
+        if scope["method"] not in ("GET", "HEAD", "DELETE"):
+            body = await read_body(headers, receive, self._max_body_bytes)
+            if operation.takes_document:
+                document = parse_object(body)
+        call = Call(
+            path_parameters=scope["path_params"],
+            headers=headers,
+            query_string=scope["query_string"],
+            document=document,
+            arrived_at=scope.get("arrived_at") or time.monotonic(),
+        )
+        return await operation.handler(call)
+
+    def _admit(self, scope: AsgiScope, required: Scope) -> None:
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        principal = self._authenticator.authenticate(header)
+        principal.require(required)
+        self._rate_limit.check(principal.key)
+
+
+class _Endpoint:
+    """All operations of a path, as an ASGI application."""
+
+    def __init__(self, endpoints: Endpoints, operations: Mapping[str, Operation]) -> None:
+        self.operations = dict(operations)
+        if "GET" in self.operations:
+            self.operations["HEAD"] = self.operations["GET"]
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        operation = self.operations.get(scope["method"])
+        if operation is None:
+            raise MethodNotAllowed(sorted(self.operations))
+        response = await self._endpoints.call(operation, scope, receive)
+        await response(scope, receive, send)

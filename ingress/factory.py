@@ -1,0 +1,84 @@
+"""Puts the application together from what is connected already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from ingress.auth import Authenticator
+from ingress.background_jobs import BackgroundJobManager
+from ingress.chat_flow import ChatFlow
+from ingress.endpoint import Endpoints
+from ingress.enhanced_flow import EnhancedFlow
+from ingress.errors import NotFound
+from ingress.health import HealthMonitor
+from ingress.message_handler import MessageHandler
+from ingress.middleware import RequestMiddleware
+from ingress.ports import Gateway
+from ingress.rate_limit import RateLimit
+from ingress.routes.bots import bot_routes
+from ingress.routes.conversations import conversation_routes
+from ingress.routes.health import health_routes
+from ingress.routes.jobs import job_routes
+from ingress.routes.messages import message_routes
+from ingress.routes.system import system_routes
+from ingress.stores import BotConfig, RedisPort, Store
+from ingress.system_report import SystemReport
+from storage.settings import Settings
+
+__all__ = ["Backend", "create_app"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Everything below the routes; whoever made it starts and closes it."""
+
+    gateway: Gateway
+    store: Store
+    redis: RedisPort | None
+    """None: running without Redis."""
+    bots: BotConfig
+    health: HealthMonitor
+
+
+def create_app(settings: Settings, backend: Backend) -> Starlette:
+    """Return the application. Raises ``ValueError`` for an unusable ``JWT_PUBLIC_KEY``."""
+    endpoints = Endpoints(
+        Authenticator(settings), RateLimit(settings.rate_limit), settings.max_body_bytes
+    )
+    app = Starlette(
+        routes=_routes(settings, backend, endpoints), middleware=[Middleware(RequestMiddleware)]
+    )
+    app.router.redirect_slashes = False
+    app.router.default = _no_such_path
+    return app
+
+
+def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[Route]:
+    gateway, store, redis, health = backend.gateway, backend.store, backend.redis, backend.health
+    jobs = BackgroundJobManager(store, gateway)
+    handler = MessageHandler(
+        EnhancedFlow(gateway, jobs, settings.response_wait_seconds, lambda: health.storage_backend),
+        ChatFlow(gateway, jobs, backend.bots),
+        jobs,
+    )
+    return [
+        *message_routes(endpoints, handler),
+        *job_routes(endpoints, handler),
+        *health_routes(endpoints, health, jobs),
+        *conversation_routes(endpoints, store, redis, gateway, health),
+        *system_routes(endpoints, SystemReport(store, redis, gateway, health), gateway),
+        *bot_routes(endpoints, store),
+    ]
+
+
+async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+        return
+    raise NotFound("There is no such path")

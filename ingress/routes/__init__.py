@@ -1,0 +1,1 @@
+"""The endpoints, one noun a file: each has a function that makes its routes."""

@@ -1,0 +1,161 @@
+"""What the routes need from the database and Redis, as protocols, so that they can be tested alone.
+
+Whatever asks the database raises ``DatabaseUnavailable`` while it is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from storage.admin import CancelledConversation, CancelledJob, ErasedRows
+from storage.bots import Bot
+from storage.effective_bot import EffectiveBot
+from storage.redis_lease import LeaseHolder
+from storage.views import (
+    ConversationDetail,
+    ConversationPage,
+    ConversationStatistics,
+    JobView,
+    PostgresStatistics,
+    StuckConversation,
+)
+
+__all__ = [
+    "BotConfig",
+    "BotStore",
+    "ConversationStore",
+    "JobStore",
+    "RedisPort",
+    "Store",
+    "SystemStore",
+]
+
+
+class JobStore(Protocol):
+    """Jobs in the database."""
+
+    async def job(self, job_id: str) -> JobView | None:
+        """Return a job (``job_id`` is a UUID's text)."""
+        ...
+
+    async def cancel_job(self, job_id: str) -> CancelledJob | None:
+        """Cancel a job if it can be (compare-and-set); return what holds then."""
+        ...
+
+
+class ConversationStore(Protocol):
+    """Conversations in the database."""
+
+    async def conversations(
+        self, limit: int, cursor: str | None, status: str | None
+    ) -> ConversationPage:
+        """Return a page, newest first. Raises ``storage.reads.InvalidCursor``."""
+        ...
+
+    async def conversation(self, conversation_id: str) -> ConversationDetail | None:
+        """Return everything about a conversation."""
+        ...
+
+    async def cancel_conversation(self, conversation_id: str) -> CancelledConversation | None:
+        """Raise the epoch and cancel the running turn; None: there is no such conversation."""
+        ...
+
+    async def resume_conversation(self, conversation_id: str) -> CancelledConversation | None:
+        """Give it back to the bot; None: there is no such conversation."""
+        ...
+
+
+class SystemStore(Protocol):
+    """The database as a whole."""
+
+    async def ping(self) -> None:
+        """Return if the database answers."""
+        ...
+
+    async def conversation_statistics(self) -> ConversationStatistics:
+        """Count conversations."""
+        ...
+
+    async def postgres_statistics(self) -> PostgresStatistics | None:
+        """Return the size and load of the database."""
+        ...
+
+    async def stuck_conversations(self) -> list[StuckConversation]:
+        """Return what does not get on."""
+        ...
+
+    async def cleanup(
+        self,
+        max_age_hours: float,
+        *,
+        dry_run: bool,
+        on_erased: Callable[[list[str]], Awaitable[None]],
+    ) -> ErasedRows:
+        """Drop conversations idle for longer; see ``storage.cleanup``."""
+        ...
+
+
+class BotStore(Protocol):
+    """Bots in the database."""
+
+    async def bots(self) -> list[Bot]:
+        """Return all bots, the default one among them."""
+        ...
+
+    async def bot(self, bot_id: str) -> Bot | None:
+        """Return a bot."""
+        ...
+
+    async def put_bot(self, bot: Bot) -> None:
+        """Replace a bot, or make it. Raises ``storage.bot_rows.TooManyBots``."""
+        ...
+
+    async def delete_bot(self, bot_id: str) -> bool:
+        """Delete a bot; return whether it was there."""
+        ...
+
+
+class Store(JobStore, ConversationStore, SystemStore, BotStore, Protocol):
+    """All of it."""
+
+
+class BotConfig(Protocol):
+    """What holds for each bot, at hand without waiting."""
+
+    def get(self, bot_id: str) -> EffectiveBot:
+        """Return what holds for a bot; for an unknown one what holds for the default bot."""
+        ...
+
+
+class RedisPort(Protocol):
+    """Redis, as the routes need it. Nothing here raises while it is away."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether Redis answered the last time it was asked."""
+        ...
+
+    async def ping(self) -> bool:
+        """Ask now."""
+        ...
+
+    async def holder(self, conversation_id: str) -> LeaseHolder | None:
+        """Who holds a conversation's lease."""
+        ...
+
+    async def release(self, conversation_id: str) -> bool:
+        """Delete a lease, whoever holds it; return whether there was one."""
+        ...
+
+    async def forget(self, conversation_ids: Sequence[str]) -> int:
+        """Delete states; return how many there were."""
+        ...
+
+    async def release_many(self, conversation_ids: Sequence[str]) -> int:
+        """Delete leases, whoever holds them; return how many there were."""
+        ...
+
+    async def statistics(self) -> dict[str, object] | None:
+        """What operators see of Redis; None while it is away."""
+        ...
