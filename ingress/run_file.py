@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +13,9 @@ from pydantic import SecretStr
 from storage.embedded import is_in_use
 from storage.settings import Settings
 
-__all__ = ["RunFile", "join_running"]
+__all__ = ["RAY_TOKEN_VARIABLE", "RunFile", "join_running"]
+
+RAY_TOKEN_VARIABLE = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of one
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     process_id: int
     api_url: str
     ray_address: str | None
+    ray_auth_token: str | None
+    """What Ray wants to see of a process that joins; None: it has its own way to it."""
     database_url: str | None
     redis_url: str | None
     cluster_name: str
@@ -28,12 +33,13 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     admin_access_token: str | None
 
     @classmethod
-    def of(cls, settings: Settings, api_url: str) -> Self:
+    def of(cls, settings: Settings, api_url: str, ray_auth_token: str | None) -> Self:
         """Describe a start by the settings that it runs with."""
         return cls(
             process_id=os.getpid(),
             api_url=api_url,
             ray_address=settings.ray_address,
+            ray_auth_token=ray_auth_token,
             database_url=settings.postgres_dsn,
             redis_url=settings.redis_dsn,
             cluster_name=settings.cluster_name,
@@ -70,8 +76,11 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         _path(data_dir).unlink(missing_ok=True)
 
 
-def join_running(settings: Settings) -> Settings:
-    """Fill in what is not set from the start that runs on the data folder, if one does."""
+def join_running(settings: Settings, environment: MutableMapping[str, str]) -> Settings:
+    """Fill in what is not set from the start that runs on the data folder, if one does.
+
+    Ray takes its token from the environment only, so that is where it is put.
+    """
     running = RunFile.read(settings.data_dir)
     if running is None:
         return settings
@@ -82,6 +91,8 @@ def join_running(settings: Settings) -> Settings:
         found["redis_url"] = SecretStr(running.redis_url)
     if settings.ray_address is None:
         found["ray_address"] = running.ray_address
+        if running.ray_auth_token:
+            environment.setdefault(RAY_TOKEN_VARIABLE, running.ray_auth_token)
     if "cluster_name" not in settings.model_fields_set:
         found["cluster_name"] = running.cluster_name
     for name in ("pancake_access_token", "admin_access_token"):
