@@ -51,14 +51,14 @@ class Gateway:
         self._hosts = HostLink(directory, lambda: self._report.table)
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: set[str] = set()
+        self._serving = asyncio.Event()
 
     async def start(self) -> None:
         """Wait until the cluster serves. Raises ``TimeoutError`` after ``READY_SECONDS``."""
         self._spawn(self._watch())
         self._spawn(self._reroute())
         async with asyncio.timeout(READY_SECONDS):
-            while not self.is_serving:
-                await asyncio.sleep(0.02)
+            await self._serving.wait()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -210,6 +210,8 @@ class Gateway:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._report = decode_cluster_report(answer)
+            if self.is_serving:
+                self._serving.set()
             for host in self._report.table.hosts:
                 if host.name not in self._listening:
                     self._listening.add(host.name)

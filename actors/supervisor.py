@@ -63,8 +63,9 @@ class Supervisor:
         return "Supervisor"
 
     async def watch(self, version: int) -> bytes:
-        """Return the cluster's report: at once if the routing table is newer than ``version``,
-        else after ``WATCH_SECONDS`` or when it changes.
+        """Return the cluster's report, at once if its routing table is newer than ``version``.
+
+        Otherwise that is when the table changes, or after ``WATCH_SECONDS``.
         """
         await self._started()
         if version >= self._table.version:

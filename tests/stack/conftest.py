@@ -1,0 +1,91 @@
+"""The running stack that most tests of this folder share, and what they ask it with."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.stack.server import ADMIN_TOKEN, Server
+from tests.stack.stubs import Stubs
+
+LEASE_SECONDS = 3
+
+
+@pytest.fixture(scope="session")
+def stubs() -> Iterator[Stubs]:
+    """Return the AI service and the platform."""
+    services = Stubs()
+    services.start()
+    yield services
+    services.stop()
+
+
+@pytest.fixture(scope="session")
+def stack_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Return the database server of the shared stack."""
+    server = start_postgres(tmp_path_factory.mktemp("stack-postgres"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def stack_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Return the Redis of the shared stack."""
+    server = start_redis(tmp_path_factory.mktemp("stack-redis"))
+    yield server
+    server.stop()
+
+
+def settings_of(stubs: Stubs, postgres: PostgresServer, redis: RedisServer | None) -> dict[str, str]:
+    """Return the settings of a stack for tests, with a short lease."""
+    settings = {
+        "DATABASE_URL": postgres.url,
+        "AI_SERVICE_URL": stubs.url,
+        "AI_SERVICE_TIMEOUT": "10",
+        "PANCAKE_BASE_URL": stubs.url,
+        "PROCESSING_LOCK_TTL": str(LEASE_SECONDS),
+        "RATE_LIMIT": "off",
+        "CONVERSATION_HOSTS": "2",
+    }
+    if redis is not None:
+        settings["REDIS_URL"] = redis.url
+    return settings
+
+
+@pytest.fixture(scope="session")
+def server(
+    stubs: Stubs,
+    stack_postgres: PostgresServer,
+    stack_redis: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """Return the shared stack."""
+    directory: Path = tmp_path_factory.mktemp("stack")
+    running = Server(directory, **settings_of(stubs, stack_postgres, stack_redis)).start()
+    yield running
+    assert running.stop() == 0, running.log_end()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client with the scope ``messages``."""
+    async with server.client() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def admin(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client with the scope ``admin``."""
+    async with server.client(ADMIN_TOKEN) as opened:
+        yield opened
+
+
+@pytest.fixture
+def conversation_id() -> str:
+    """Return an id that no other test uses."""
+    return f"conv_{uuid.uuid4().hex}"

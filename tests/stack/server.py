@@ -1,0 +1,114 @@
+"""A whole running product: ``chat-orchestrator up`` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+__all__ = ["ADMIN_TOKEN", "MESSAGES_TOKEN", "Server", "free_port", "wait_for"]
+
+MESSAGES_TOKEN = "messages-token-for-tests-only-0001"  # noqa: S105 -- guards nothing
+ADMIN_TOKEN = "admin-token-for-tests-only-000001"  # noqa: S105 -- guards nothing
+START_SECONDS = 120
+STOP_SECONDS = 60
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+async def wait_for(condition: Any, timeout_seconds: float = 20.0, what: str = "") -> Any:
+    """Return the first true value of ``await condition()``; fail when the time is over."""
+    import asyncio
+
+    end = time.monotonic() + timeout_seconds
+    while True:
+        value = await condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"did not happen within {timeout_seconds} s: {what or condition}")
+        await asyncio.sleep(0.05)
+
+
+class Server:
+    """One start of the product on a free port. Settings are environment variables."""
+
+    def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = directory / f"server-{uuid.uuid4().hex[:6]}.log"
+        self._arguments = arguments
+        # Ray's sockets need a short path.
+        self.data_dir = Path(tempfile.mkdtemp(prefix="co-"))
+        if os.geteuid() == 0:
+            self.data_dir.chmod(0o711)  # PostgreSQL runs as another user
+        self._environment = {
+            **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")},
+            "API_PORT": str(self.port),
+            "API_HOST": "127.0.0.1",
+            "DATA_DIR": str(self.data_dir),
+            "PANCAKE_ACCESS_TOKEN": MESSAGES_TOKEN,
+            "ADMIN_ACCESS_TOKEN": ADMIN_TOKEN,
+            "LOG_LEVEL": "INFO",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it and wait until it takes requests."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ingress.cli", "up", *self._arguments],
+                cwd=Path(__file__).parents[2],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended:\n{self.log_end()}")
+            try:
+                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise AssertionError(f"the server did not start:\n{self.log_end()}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop; return its exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def log_end(self, size: int = 4000) -> str:
+        """Return the end of its log."""
+        return self.log.read_text(errors="replace")[-size:]
+
+    def client(self, token: str = MESSAGES_TOKEN, timeout_seconds: float = 60) -> httpx.AsyncClient:
+        """Return a client that sends a token."""
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=timeout_seconds,
+            limits=httpx.Limits(max_connections=500),
+        )
