@@ -89,9 +89,7 @@ class ConversationHost:
         """Report; ``table`` is the routing table if the supervisor thinks it is news."""
         runner = await self._started()
         if table is not None:
-            newer = decode_table(table)
-            if newer.version > self._table.version:
-                self._table = newer
+            self._table = decode_table(table)
         return encode(self._report(runner))
 
     async def deliveries(self) -> list[dict[str, object]]:

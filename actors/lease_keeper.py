@@ -76,10 +76,11 @@ class LeaseKeeper:
         rest = await self._renew_in_redis(held)
         await self._renew_in_database(rest, StoredLeaseKind.DATABASE)
         # Where Redis is the guard, the row still says who works on it, for those without Redis.
+        unguarded = {id(it) for it in rest}
         busy = [
             it
             for it in held
-            if it.kind is LeaseKind.REDIS and it not in rest
+            if it.kind is LeaseKind.REDIS and id(it) not in unguarded
             if it.seat.conversation.phase in IN_TURN
         ]
         await self._renew_in_database(busy, StoredLeaseKind.REDIS)
@@ -129,6 +130,7 @@ class LeaseKeeper:
 
     async def _renew_in_database(self, held: list[_Held], kind: StoredLeaseKind) -> None:
         sent_at = time.monotonic()
+        owned = [it for it in held if it.seat.conversation.phase in OWNED]
         results = await asyncio.gather(
             *(
                 self._resources.writer.call(
@@ -140,12 +142,10 @@ class LeaseKeeper:
                         owner_ttl_seconds=self._resources.lease_ttl_seconds,
                     )
                 )
-                for it in held
-                if it.seat.conversation.phase in OWNED
+                for it in owned
             )
         )
-        owned = [it for it in held if it.seat.conversation.phase in OWNED]
-        for it, result in zip(owned, results, strict=False):
+        for it, result in zip(owned, results, strict=True):
             if result is FencedOutcome.FENCED:
                 self._tell(it, LeaseLost(it.lock_id))
             elif result is FencedOutcome.DONE and kind is StoredLeaseKind.DATABASE:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError
+import structlog
+from ray.exceptions import RayError, RayTaskError
 
 from actors.gateway import Gateway
 from actors.host import ConversationHost
@@ -21,6 +22,8 @@ from storage.remote import storage_writer_class
 from storage.settings import Settings
 
 __all__ = ["deploy", "join_cluster", "leave_cluster", "open_gateway", "start_cluster", "stop"]
+
+log = structlog.get_logger()
 
 NAMESPACE = "chat-orchestrator"
 SUPERVISOR = "supervisor"
@@ -54,6 +57,9 @@ class _Peer:
             if self._handle is None:
                 self._handle = await asyncio.to_thread(ray.get_actor, self._name, NAMESPACE)
             return await getattr(self._handle, method).remote(*arguments)
+        except RayTaskError as error:
+            log.exception("call_failed", actor=self._name, method=method)
+            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
         except (RayError, ValueError, ConnectionError) as error:
             self._handle = None
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error

@@ -109,12 +109,17 @@ class Supervisor:
             except (PeerUnavailable, TimeoutError) as error:
                 log.warning("host_silent", host=name, error=type(error).__name__)
             self._update_table(self._replaced(name))
-            await asyncio.sleep(PING_INTERVAL_SECONDS)
+            if not self._lacks_table(name):
+                await asyncio.sleep(PING_INTERVAL_SECONDS)
+
+    def _lacks_table(self, name: str) -> bool:
+        """Whether a host that answers has an older table."""
+        known = self._reports.get(name)
+        return known is not None and known[0].table_version != self._table.version
 
     async def _ping(self, name: str) -> HostReport:
-        known = self._reports.get(name)
-        is_current = known is not None and known[0].table_version == self._table.version
-        table = None if is_current else encode(self._table)
+        is_news = name not in self._reports or self._lacks_table(name)
+        table = encode(self._table) if is_news else None
         return decode_host_report(await self._directory.host(name).ping(table))
 
     def _replaced(self, name: str) -> list[str]:

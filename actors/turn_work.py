@@ -183,8 +183,8 @@ class TurnWork:
             position=effect.position,
         )
         fate = await self._write(seat, operation)
-        return None if fate is None else MessageSettled(
-            effect.epoch, effect.message.message_id, fate
+        return (
+            None if fate is None else MessageSettled(effect.epoch, effect.message.message_id, fate)
         )
 
     async def _write(self, seat: Seat, operation: Operation) -> Fate | None:

@@ -26,7 +26,9 @@ judged as materialized (
         l.status,
         l.last_position,
         l.context_start,
-        greatest(l.last_accepted_at, l.last_settled_at) as last_activity_at,
+        -- Of what was dealt with: a message that waits has been accepted already, and must not
+        -- count as the activity that it is measured against.
+        coalesce(l.last_settled_at, l.last_accepted_at) as last_activity_at,
         case
             -- The same claim again, by a caller that did not get the answer.
             when l.epoch = i.epoch + 1 and l.lock_id = i.lock_id then 'claimed'
@@ -38,6 +40,10 @@ judged as materialized (
     from locked l
     join input i on i.conversation_id = l.conversation_id
 ),
+decided as materialized (
+    -- As a column, for the planner's guess of how many there are.
+    select *, outcome = 'claimed' as is_claimed from judged
+),
 claimed as (
     update conversations c
     set epoch = j.epoch + 1,
@@ -48,22 +54,22 @@ claimed as (
         owner_until = clock_timestamp() + make_interval(secs => j.owner_ttl_seconds),
         running_job_id = null,
         running_since = null
-    from judged j
-    where c.conversation_id = j.conversation_id and j.outcome = 'claimed'
+    from decided j
+    where c.conversation_id = j.conversation_id and j.is_claimed
 )
 select
     conversation_id,
     outcome,
-    case when outcome = 'claimed' then epoch + 1 else held_epoch end as epoch,
-    case when outcome = 'claimed' then owner else held_owner end as owner,
-    case when outcome = 'claimed' then cluster else held_cluster end as cluster,
+    case when is_claimed then epoch + 1 else held_epoch end as epoch,
+    case when is_claimed then owner else held_owner end as owner,
+    case when is_claimed then cluster else held_cluster end as cluster,
     greatest(coalesce(extract(epoch from owner_until - clock_timestamp()), 0), 0)
         ::double precision as retry_in_seconds,
     status,
     last_position,
     context_start,
     extract(epoch from last_activity_at)::double precision as last_activity_at
-from judged;
+from decided;
 
 -- name: pending_messages
 select w.conversation_id, pending.*
