@@ -35,7 +35,7 @@ class HostLink:
         self._batchers: dict[str, Batcher[Envelope, bool]] = {}
 
     async def send(self, envelope: Envelope, host: str | None = None) -> bool:
-        """Send to ``host``, or to the one of the conversation's shard; False: it did not take it."""
+        """Send to ``host``, or to that of the conversation's shard; return whether it was taken."""
         if host is None:
             target = self._table().host_of(envelope.conversation_id)
             if target is None:

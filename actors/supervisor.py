@@ -103,14 +103,20 @@ class Supervisor:
 
     async def _watch_host(self, name: str) -> None:
         while True:
-            try:
-                async with asyncio.timeout(PING_TIMEOUT_SECONDS):
-                    self._reports[name] = (await self._ping(name), time.monotonic())
-            except (PeerUnavailable, TimeoutError) as error:
-                log.warning("host_silent", host=name, error=type(error).__name__)
+            has_answered = await self._hear_of(name)
             self._update_table(self._replaced(name))
-            if not self._lacks_table(name):
+            if not (has_answered and self._lacks_table(name)):
                 await asyncio.sleep(PING_INTERVAL_SECONDS)
+
+    async def _hear_of(self, name: str) -> bool:
+        """Ask a host how it is; return whether it has answered."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_SECONDS):
+                self._reports[name] = (await self._ping(name), time.monotonic())
+        except (PeerUnavailable, TimeoutError) as error:
+            log.warning("host_silent", host=name, error=type(error).__name__)
+            return False
+        return True
 
     def _lacks_table(self, name: str) -> bool:
         """Whether a host that answers has an older table."""
