@@ -23,7 +23,6 @@ def greeting(settings: Settings, made_tokens: Mapping[str, str]) -> str:
     lines = [
         "",
         f"chat-orchestrator serves at {url}",
-        f"  documentation  {url}/docs",
         f"  health         {url}/health",
         f"  Ray            {settings.ray_address}",
         f"  PostgreSQL     {_without_password(settings.postgres_dsn)}",

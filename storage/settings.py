@@ -59,7 +59,6 @@ class Settings(BaseSettings):
     debug: bool = False
     environment: str = Field("development", min_length=1, max_length=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    metrics_auth: bool = False
 
     pancake_access_token: SecretStr | None = None
     admin_access_token: SecretStr | None = None
