@@ -32,7 +32,7 @@ class DataFolder:
         self.directory = directory
         path = _lock_file(directory)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            _make_enterable(directory)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             self._file: TextIO = path.open("a+", encoding="utf-8")
         except OSError as error:
@@ -116,6 +116,15 @@ class EmbeddedServers:
 
 def _lock_file(directory: Path) -> Path:
     return directory / "run" / "lock"
+
+
+def _make_enterable(directory: Path) -> None:
+    """Make the folder, so that PostgreSQL's own user can enter it whatever root's umask is."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        for folder in missing:
+            folder.chmod(0o755)
 
 
 def _try_lock(file: TextIO, kind: int) -> bool:

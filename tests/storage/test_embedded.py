@@ -135,6 +135,20 @@ def test_the_folder_is_free_again_when_its_holder_closes_it(directory: Path) -> 
     assert not is_in_use(directory / "nowhere")
 
 
+def test_a_strict_umask_does_not_keep_postgres_out(directory: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        folder = DataFolder(directory / "new" / "data")
+        server = EmbeddedPostgres(folder.directory / "postgres")
+        server.start()
+    finally:
+        os.umask(before)
+    assert server.is_ready
+    assert stat.S_IMODE((folder.directory / "run").stat().st_mode) == 0o700
+    server.stop()
+    folder.close()
+
+
 def test_half_an_initialisation_is_done_again(directory: Path) -> None:
     (directory / "postgres.new").mkdir()
     (directory / "postgres.new" / "PG_VERSION").write_text("18\n")
