@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -10,11 +11,18 @@ from alembic.config import Config
 
 __all__ = ["migrate", "upgrade_to_head"]
 
+# Alembic's context is one for the whole process. Processes wait for each other in the database.
+_one_at_a_time = threading.Lock()
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade_to_head(url: str) -> None:
     """Bring the database at ``url`` to the newest version. Not to be called in an event loop."""
+    with _one_at_a_time:
+        _upgrade(url)
+
+
+def _upgrade(url: str) -> None:
     config = Config(attributes={"url": url})
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

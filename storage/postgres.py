@@ -67,7 +67,8 @@ def _translated_errors() -> Iterator[None]:
         raise DatabaseUnavailable(f"{state}: {error.args[0]}") from error
     except (asyncpg.DataError, UnicodeError):
         raise DatabaseRejected("the value has no form that PostgreSQL takes") from None
-    except (asyncpg.InterfaceError, OSError) as error:  # a TimeoutError is an OSError
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        # A TimeoutError is an OSError; the second is what a connection that was cut just now says.
         raise DatabaseUnavailable(str(error) or type(error).__name__) from error
 
 
@@ -128,6 +129,7 @@ class Database:
                 "plan_cache_mode": "force_generic_plan",
                 "enable_seqscan": "off",
                 "enable_mergejoin": "off",
+                "random_page_cost": "1.1",
             }
         pool = asyncpg.create_pool(
             url,

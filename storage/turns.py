@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from storage.postgres import Database, Row, queries
 from storage.records import FencedOutcome, MessageSettlement, TurnCommit, TurnStart
 
@@ -10,19 +12,16 @@ __all__ = ["commit_turns", "settle_messages", "start_turns"]
 _SQL = queries("turns")
 
 
-def _by_conversation(rows: list[Row]) -> dict[str, FencedOutcome]:
-    return {row["conversation_id"]: FencedOutcome(row["outcome"]) for row in rows}
+def _outcomes(rows: list[Row]) -> list[FencedOutcome]:
+    return [FencedOutcome(row["outcome"]) for row in rows]
 
 
 async def start_turns(database: Database, starts: list[TurnStart]) -> list[FencedOutcome]:
     """Put messages into turns (a conversation at most once a call); safe to repeat."""
-    messages = [
-        (start.conversation_id, message_id, ordinal)
-        for start in starts
-        for ordinal, message_id in enumerate(start.message_ids)
-    ]
     superseded = [
-        (start.conversation_id, job_id) for start in starts for job_id in start.superseded_job_ids
+        (turn, job_id)
+        for turn, start in enumerate(starts, 1)
+        for job_id in start.superseded_job_ids
     ]
     rows = await database.fetch(
         _SQL["start_turns"],
@@ -30,14 +29,11 @@ async def start_turns(database: Database, starts: list[TurnStart]) -> list[Fence
         [start.epoch for start in starts],
         [start.job_id for start in starts],
         [len(start.message_ids) for start in starts],
-        [conversation_id for conversation_id, _, _ in messages],
-        [message_id for _, message_id, _ in messages],
-        [ordinal for _, _, ordinal in messages],
-        [conversation_id for conversation_id, _ in superseded],
+        *_message_columns(starts),
+        [turn for turn, _ in superseded],
         [job_id for _, job_id in superseded],
     )
-    outcomes = _by_conversation(rows)
-    return [outcomes[start.conversation_id] for start in starts]
+    return _outcomes(rows)
 
 
 async def commit_turns(database: Database, commits: list[TurnCommit]) -> list[FencedOutcome]:
@@ -51,8 +47,7 @@ async def commit_turns(database: Database, commits: list[TurnCommit]) -> list[Fe
         *_message_columns(commits),
         *_action_columns(commits),
     )
-    outcomes = _by_conversation(rows)
-    return [outcomes[commit.conversation_id] for commit in commits]
+    return _outcomes(rows)
 
 
 def _commit_columns(commits: list[TurnCommit]) -> list[list[object]]:
@@ -83,23 +78,24 @@ def _commit_columns(commits: list[TurnCommit]) -> list[list[object]]:
     ]
 
 
-def _message_columns(commits: list[TurnCommit]) -> list[list[object]]:
-    pairs = [
-        (commit.conversation_id, message_id, ordinal)
-        for commit in commits
-        for ordinal, message_id in enumerate(commit.message_ids)
+def _message_columns(turns: Sequence[TurnStart | TurnCommit]) -> list[list[object]]:
+    """Turns are numbered from 1, as PostgreSQL numbers the rows of the arrays."""
+    rows = [
+        (number, turn.conversation_id, message_id, ordinal)
+        for number, turn in enumerate(turns, 1)
+        for ordinal, message_id in enumerate(turn.message_ids)
     ]
-    return [[pair[column] for pair in pairs] for column in range(3)]
+    return [[row[column] for row in rows] for column in range(4)]
 
 
 def _action_columns(commits: list[TurnCommit]) -> list[list[object]]:
     actions = [
-        (commit.conversation_id, ordinal, action)
-        for commit in commits
+        (turn, ordinal, action)
+        for turn, commit in enumerate(commits, 1)
         for ordinal, action in enumerate(commit.actions)
     ]
     return [
-        [conversation_id for conversation_id, _, _ in actions],
+        [turn for turn, _, _ in actions],
         [ordinal for _, ordinal, _ in actions],
         [action.action_type for _, _, action in actions],
         [action.data for _, _, action in actions],
@@ -122,4 +118,4 @@ async def settle_messages(
         [settlement.reason for settlement in settlements],
         [settlement.position for settlement in settlements],
     )
-    return [FencedOutcome(row["outcome"]) for row in rows]
+    return _outcomes(rows)

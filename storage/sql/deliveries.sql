@@ -49,11 +49,16 @@ owned as materialized (
     for no key update
 ),
 job as materialized (
-    select j.id, j.delivery_status, i.conversation_id
+    select i.conversation_id, found.*
     from owned o
     join input i on i.conversation_id = o.conversation_id
-    join jobs j on j.id = i.job_id and j.conversation_id = i.conversation_id
-    for no key update of j
+    cross join lateral (
+        select j.id, j.delivery_status, j.conversation_id as conversation
+        from jobs j
+        where j.id = i.job_id
+        for no key update
+    ) as found
+    where found.conversation = i.conversation_id
 ),
 judged as materialized (
     select
@@ -69,6 +74,9 @@ judged as materialized (
     from input i
     left join owned o on o.conversation_id = i.conversation_id
     left join job j on j.conversation_id = i.conversation_id
+),
+decided as materialized (
+    select *, outcome = 'done' as is_done from judged
 ),
 recorded as (
     update jobs j
@@ -89,19 +97,18 @@ recorded as (
             when d.result = 'dead' or j.outcome_status = 'failed'
                 then coalesce(j.dead_letter_at, clock_timestamp())
         end
-    from judged d
-    where j.id = d.job_id and d.outcome = 'done'
-    returning j.id, j.delivery_attempts
+    from decided d
+    where j.id = d.job_id and d.is_done
+    returning j.id, j.delivery_attempts, d.result, d.error
 ),
 acted as (
     update message_actions a
-    set status = case d.result when 'sent' then 'sent' when 'dead' then 'failed' else a.status end,
-        error = d.error,
+    set status = case r.result when 'sent' then 'sent' when 'dead' then 'failed' else a.status end,
+        error = r.error,
         retry_count = greatest(r.delivery_attempts - 1, 0),
         updated_at = clock_timestamp()
     from recorded r
-    join judged d on d.job_id = r.id
     where a.job_id = r.id and a.status in ('pending', 'failed')
 )
 select conversation_id, case when outcome = 'already' then 'done' else outcome end as outcome
-from judged;
+from decided;

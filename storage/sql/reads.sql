@@ -135,7 +135,7 @@ select
         join (
             select distinct m.conversation_id, m.turn_job_id
             from messages m
-            where m.processed_at is null and m.turn_job_id is not null
+            where m.processed_at is null and m.seq > 0 and m.turn_job_id is not null
         ) as pending
             on pending.conversation_id = c.conversation_id
             and pending.turn_job_id = c.running_job_id
@@ -157,7 +157,9 @@ select
 from (
     select m.conversation_id, min(m.accepted_at) as since, count(*) as messages
     from messages m
-    where m.processed_at is null and m.accepted_at < now() - make_interval(secs => $1)
+    where m.processed_at is null
+        and m.seq > 0
+        and m.accepted_at < now() - make_interval(secs => $1)
     group by m.conversation_id
 ) as pending
 join conversations c on c.conversation_id = pending.conversation_id

@@ -13,6 +13,7 @@ from (
     from messages m
     join conversations c on c.conversation_id = m.conversation_id
     where m.processed_at is null
+        and m.seq > 0
         and m.accepted_at < now() - make_interval(secs => $1)
         and (
             c.owner_until is null
@@ -37,6 +38,7 @@ select
 from jobs j
 join conversations c on c.conversation_id = j.conversation_id
 where j.delivery_status = 'pending'
+    and j.delivery_seq > 0
     and j.next_delivery_at <= now()
     and (
         c.owner_until is null

@@ -1,19 +1,26 @@
 -- Every statement here locks the conversations in key order, then jobs, then messages. The locking
 -- reads return the newest committed version of a row, whatever the statement's snapshot says, so
 -- one statement can judge and write. Messages and jobs are locked only under their conversation.
+-- `is_done` is a column of its own, and lists are grouped once, because the planner's guesses about
+-- them decide whether a large batch is joined by hashing or by comparing every pair.
 
 -- name: start_turns
 with input as (
     select *
     from unnest($1::text[], $2::bigint[], $3::uuid[], $4::integer[])
-        as t (conversation_id, epoch, job_id, message_count)
+        with ordinality as t (conversation_id, epoch, job_id, message_count, turn)
 ),
 input_message as (
-    select * from unnest($5::text[], $6::text[], $7::integer[])
-        as t (conversation_id, message_id, ordinal)
+    select * from unnest($5::bigint[], $6::text[], $7::text[], $8::integer[])
+        as t (turn, conversation_id, message_id, ordinal)
+),
+listed as (
+    select turn, array_agg(message_id order by ordinal) as message_ids
+    from input_message
+    group by turn
 ),
 input_superseded as (
-    select * from unnest($8::text[], $9::uuid[]) as t (conversation_id, job_id)
+    select * from unnest($9::bigint[], $10::uuid[]) as t (turn, job_id)
 ),
 owned as materialized (
     select c.conversation_id, c.epoch
@@ -23,22 +30,30 @@ owned as materialized (
     for no key update
 ),
 job as materialized (
-    select j.id, j.status, j.committed_at, i.conversation_id
+    select i.turn, found.*
     from owned o
-    join input i on i.conversation_id = o.conversation_id and i.epoch = o.epoch
-    join jobs j on j.id = i.job_id and j.conversation_id = i.conversation_id
-    for no key update of j
+    join input i on i.conversation_id = o.conversation_id
+    cross join lateral (
+        select j.id, j.status, j.committed_at, j.conversation_id as conversation
+        from jobs j
+        where j.id = i.job_id
+        for no key update
+    ) as found
+    where found.conversation = i.conversation_id
 ),
 held as materialized (
-    select m.id, m.conversation_id, i.job_id
+    select n.turn, n.ordinal, found.id, found.processed_at is null as is_pending
     from owned o
-    join input i on i.conversation_id = o.conversation_id and i.epoch = o.epoch
-    join input_message n on n.conversation_id = i.conversation_id
-    join messages m
-        on m.conversation_id = n.conversation_id
-        and m.message_id = n.message_id
-        and m.processed_at is null
-    for no key update of m
+    join input_message n on n.conversation_id = o.conversation_id
+    cross join lateral (
+        select m.id, m.processed_at
+        from messages m
+        where m.conversation_id = n.conversation_id and m.message_id = n.message_id
+        for no key update
+    ) as found
+),
+counted as (
+    select turn, count(*) as pending from held where is_pending group by turn
 ),
 judged as materialized (
     select
@@ -48,38 +63,38 @@ judged as materialized (
             when j.id is null then 'stale'
             when j.committed_at is not null
                 or j.status not in ('queued', 'processing', 'superseded') then 'cancelled'
-            when (select count(*) from held h where h.conversation_id = i.conversation_id)
-                <> i.message_count then 'stale'
+            when n.pending is distinct from i.message_count then 'stale'
             else 'done'
         end as outcome
     from input i
     left join owned o on o.conversation_id = i.conversation_id
-    left join job j on j.conversation_id = i.conversation_id
+    left join job j on j.turn = i.turn
+    left join counted n on n.turn = i.turn
+),
+decided as materialized (
+    select *, outcome = 'done' as is_done from judged
 ),
 started as (
     update jobs j
     set status = 'processing',
         superseded_by = null,
-        message_ids = (
-            select array_agg(n.message_id order by n.ordinal)
-            from input_message n
-            where n.conversation_id = d.conversation_id
-        ),
+        message_ids = l.message_ids,
         consolidated_messages = d.message_count,
         epoch = d.epoch,
         started_at = coalesce(j.started_at, clock_timestamp()),
         finished_at = null
-    from judged d
-    where j.id = d.job_id and d.outcome = 'done'
+    from decided d
+    join listed l on l.turn = d.turn
+    where j.id = d.job_id and d.is_done
 ),
 superseded as (
     update jobs j
     set status = 'superseded',
         superseded_by = d.job_id,
         finished_at = coalesce(j.finished_at, clock_timestamp())
-    from judged d
-    join input_superseded s on s.conversation_id = d.conversation_id
-    where d.outcome = 'done'
+    from decided d
+    join input_superseded s on s.turn = d.turn
+    where d.is_done
         and j.id = s.job_id
         and j.id <> d.job_id
         and j.conversation_id = d.conversation_id
@@ -88,10 +103,10 @@ superseded as (
 ),
 assigned as (
     update messages m
-    set turn_job_id = h.job_id
+    set turn_job_id = d.job_id
     from held h
-    join judged d on d.conversation_id = h.conversation_id and d.outcome = 'done'
-    where m.id = h.id
+    join decided d on d.turn = h.turn
+    where m.id = h.id and d.is_done
 ),
 running as (
     update conversations c
@@ -100,10 +115,10 @@ running as (
             when c.running_job_id = d.job_id then c.running_since
             else clock_timestamp()
         end
-    from judged d
-    where c.conversation_id = d.conversation_id and d.outcome = 'done'
+    from decided d
+    where c.conversation_id = d.conversation_id and d.is_done
 )
-select conversation_id, outcome from judged;
+select turn, outcome from decided order by turn;
 
 -- name: commit_turns
 with input as (
@@ -113,20 +128,25 @@ with input as (
         $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::double precision[],
         $14::text[], $15::text[], $16::text[], $17::text[], $18::double precision[], $19::text[],
         $20::double precision[], $21::text[], $22::boolean[], $23::integer[]
-    ) as t (
+    ) with ordinality as t (
         conversation_id, epoch, job_id, status, reason, first_position, reply,
         conversation_status, context_start, owner, lock_id, lease_kind, owner_ttl_seconds,
         bot_id, ai_response, extracted_actions, intent, confidence, model_used,
-        ai_processing_time_ms, delivery_body, delivering, message_count
+        ai_processing_time_ms, delivery_body, delivering, message_count, turn
     )
 ),
 input_message as (
-    select * from unnest($24::text[], $25::text[], $26::integer[])
-        as t (conversation_id, message_id, ordinal)
+    select * from unnest($24::bigint[], $25::text[], $26::text[], $27::integer[])
+        as t (turn, conversation_id, message_id, ordinal)
+),
+listed as (
+    select turn, array_agg(message_id order by ordinal) as message_ids
+    from input_message
+    group by turn
 ),
 input_action as (
-    select * from unnest($27::text[], $28::integer[], $29::text[], $30::text[], $31::text[],
-        $32::text[]) as t (conversation_id, ordinal, action_type, data, status, error)
+    select * from unnest($28::bigint[], $29::integer[], $30::text[], $31::text[], $32::text[],
+        $33::text[]) as t (turn, ordinal, action_type, data, status, error)
 ),
 owned as materialized (
     select c.conversation_id, c.epoch
@@ -136,22 +156,30 @@ owned as materialized (
     for no key update
 ),
 job as materialized (
-    select j.id, j.status, j.committed_at, j.epoch, i.conversation_id
+    select i.turn, found.*
     from owned o
     join input i on i.conversation_id = o.conversation_id
-    join jobs j on j.id = i.job_id and j.conversation_id = i.conversation_id
-    for no key update of j
+    cross join lateral (
+        select j.id, j.status, j.committed_at, j.epoch, j.conversation_id as conversation
+        from jobs j
+        where j.id = i.job_id
+        for no key update
+    ) as found
+    where found.conversation = i.conversation_id
 ),
 held as materialized (
-    select m.id, i.conversation_id, i.job_id, i.first_position + n.ordinal as place
+    select n.turn, n.ordinal, found.id, found.processed_at is null as is_pending
     from owned o
-    join input i on i.conversation_id = o.conversation_id and i.epoch = o.epoch
-    join input_message n on n.conversation_id = i.conversation_id
-    join messages m
-        on m.conversation_id = n.conversation_id
-        and m.message_id = n.message_id
-        and m.processed_at is null
-    for no key update of m
+    join input_message n on n.conversation_id = o.conversation_id
+    cross join lateral (
+        select m.id, m.processed_at
+        from messages m
+        where m.conversation_id = n.conversation_id and m.message_id = n.message_id
+        for no key update
+    ) as found
+),
+counted as (
+    select turn, count(*) as pending from held where is_pending group by turn
 ),
 judged as materialized (
     select
@@ -165,20 +193,25 @@ judged as materialized (
             when j.id is null then 'stale'
             when j.committed_at is not null
                 or j.status not in ('queued', 'processing', 'superseded') then 'cancelled'
-            when (select count(*) from held h where h.conversation_id = i.conversation_id)
-                <> i.message_count then 'stale'
+            when n.pending is distinct from i.message_count then 'stale'
             else 'done'
         end as outcome
     from input i
     left join owned o on o.conversation_id = i.conversation_id
-    left join job j on j.conversation_id = i.conversation_id
+    left join job j on j.turn = i.turn
+    left join counted n on n.turn = i.turn
+),
+decided as materialized (
+    select *, outcome = 'done' as is_done from judged
 ),
 processed as (
     update messages m
-    set processed_at = clock_timestamp(), turn_job_id = h.job_id, "position" = h.place
+    set processed_at = clock_timestamp(),
+        turn_job_id = d.job_id,
+        "position" = d.first_position + h.ordinal
     from held h
-    join judged d on d.conversation_id = h.conversation_id and d.outcome = 'done'
-    where m.id = h.id
+    join decided d on d.turn = h.turn
+    where m.id = h.id and d.is_done
 ),
 replied as (
     insert into messages (
@@ -188,15 +221,15 @@ replied as (
     select
         conversation_id, job_id, job_id, bot_id, 'bot', bot_id, reply,
         extract(epoch from clock_timestamp()), last_position, clock_timestamp()
-    from judged
-    where outcome = 'done' and reply is not null
+    from decided
+    where is_done and reply is not null
 ),
 acted as (
     insert into message_actions (conversation_id, job_id, ordinal, action_type, data, status, error)
-    select a.conversation_id, d.job_id, a.ordinal, a.action_type, a.data::jsonb, a.status, a.error
+    select d.conversation_id, d.job_id, a.ordinal, a.action_type, a.data::jsonb, a.status, a.error
     from input_action a
-    join judged d on d.conversation_id = a.conversation_id
-    where d.outcome = 'done' and d.status <> 'cancelled'
+    join decided d on d.turn = a.turn
+    where d.is_done and d.status <> 'cancelled'
 ),
 committed as (
     update jobs j
@@ -204,11 +237,7 @@ committed as (
         outcome_status = d.status,
         reason = d.reason,
         superseded_by = null,
-        message_ids = (
-            select array_agg(n.message_id order by n.ordinal)
-            from input_message n
-            where n.conversation_id = d.conversation_id
-        ),
+        message_ids = l.message_ids,
         consolidated_messages = d.message_count,
         bot_id = d.bot_id,
         epoch = d.epoch,
@@ -231,8 +260,9 @@ committed as (
         delivery_attempts = (d.is_delivered and d.delivering)::integer,
         -- With a live owner nobody else looks at it; after the owner's death it is due.
         next_delivery_at = case when d.is_delivered then clock_timestamp() end
-    from judged d
-    where j.id = d.job_id and d.outcome = 'done'
+    from decided d
+    join listed l on l.turn = d.turn
+    where j.id = d.job_id and d.is_done
 ),
 settled as (
     update conversations c
@@ -247,11 +277,12 @@ settled as (
         running_job_id = null,
         running_since = null,
         last_settled_at = clock_timestamp()
-    from judged d
-    where c.conversation_id = d.conversation_id and d.outcome = 'done'
+    from decided d
+    where c.conversation_id = d.conversation_id and d.is_done
 )
-select conversation_id, case when outcome = 'already' then 'done' else outcome end as outcome
-from judged;
+select turn, case when outcome = 'already' then 'done' else outcome end as outcome
+from decided
+order by turn;
 
 -- name: settle_messages
 with input as (
@@ -269,18 +300,27 @@ owned as materialized (
     for no key update
 ),
 job as materialized (
-    select j.id, j.status, j.reason, i.ordinal
+    select i.ordinal, found.*
     from owned o
     join input i on i.conversation_id = o.conversation_id
-    join jobs j on j.id = i.job_id and j.conversation_id = i.conversation_id
-    for no key update of j
+    cross join lateral (
+        select j.id, j.status, j.reason, j.conversation_id as conversation
+        from jobs j
+        where j.id = i.job_id
+        for no key update
+    ) as found
+    where found.conversation = i.conversation_id
 ),
 message as materialized (
-    select m.id, m.processed_at, m.job_id, i.ordinal
+    select i.ordinal, found.*
     from owned o
     join input i on i.conversation_id = o.conversation_id
-    join messages m on m.conversation_id = i.conversation_id and m.message_id = i.message_id
-    for no key update of m
+    cross join lateral (
+        select m.id, m.processed_at, m.job_id
+        from messages m
+        where m.conversation_id = i.conversation_id and m.message_id = i.message_id
+        for no key update
+    ) as found
 ),
 judged as materialized (
     select
@@ -300,11 +340,14 @@ judged as materialized (
     left join job j on j.ordinal = i.ordinal
     left join message m on m.ordinal = i.ordinal
 ),
+decided as materialized (
+    select *, outcome = 'done' as is_done from judged
+),
 processed as (
     update messages m
     set processed_at = clock_timestamp(), turn_job_id = null, "position" = d.place
-    from judged d
-    where m.id = d.row_id and d.outcome = 'done'
+    from decided d
+    where m.id = d.row_id and d.is_done
 ),
 finished as (
     update jobs j
@@ -314,20 +357,20 @@ finished as (
         superseded_by = null,
         epoch = d.epoch,
         finished_at = clock_timestamp()
-    from judged d
-    where j.id = d.job_id and d.outcome = 'done'
+    from decided d
+    where j.id = d.job_id and d.is_done
 ),
 settled as (
     update conversations c
     set last_position = greatest(c.last_position, d.place), last_settled_at = clock_timestamp()
     from (
         select conversation_id, max(place) as place
-        from judged
-        where outcome = 'done'
+        from decided
+        where is_done
         group by conversation_id
     ) as d
     where c.conversation_id = d.conversation_id
 )
 select ordinal, case when outcome = 'already' then 'done' else outcome end as outcome
-from judged
+from decided
 order by ordinal;

@@ -159,8 +159,11 @@ INDEXES = (
     # What a conversation still has to answer.
     """create index messages_pending on messages (conversation_id, seq)
         where processed_at is null""",
-    # The sweeper: what has been waiting for long, whoever it belongs to.
-    "create index messages_waiting on messages (accepted_at) where processed_at is null",
+    # The sweeper: what has been waiting for long, whoever it belongs to. `seq > 0` is always true:
+    # only a query that says it too can use this index, so that a plan that is made while the table
+    # is empty never takes it in place of messages_pending.
+    """create index messages_waiting on messages (accepted_at)
+        where processed_at is null and seq > 0""",
     # The context that the AI is given.
     """create index messages_context on messages (conversation_id, "position")
         where "position" is not null""",
@@ -168,7 +171,9 @@ INDEXES = (
     # The outbox of a conversation, in the order of the commits.
     """create index jobs_outbox on jobs (conversation_id, delivery_seq)
         where delivery_status = 'pending'""",
-    "create index jobs_delivery_due on jobs (next_delivery_at) where delivery_status = 'pending'",
+    # With an always-true condition too, so as not to stand in for jobs_outbox.
+    """create index jobs_delivery_due on jobs (next_delivery_at)
+        where delivery_status = 'pending' and delivery_seq > 0""",
     "create index jobs_dead_letters on jobs (dead_letter_at, id) where dead_letter_at is not null",
     "create index message_actions_of_job on message_actions (job_id)",
     """create index message_actions_of_conversation
