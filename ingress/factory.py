@@ -1,22 +1,24 @@
-"""Puts the application together from what is connected already."""
+"""Puts the application together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from ingress.auth import Authenticator
+from ingress.backend import Backend, open_backend
 from ingress.background_jobs import BackgroundJobManager
 from ingress.chat_flow import ChatFlow
 from ingress.endpoint import Endpoints
 from ingress.enhanced_flow import EnhancedFlow
 from ingress.errors import NotFound
-from ingress.health import HealthMonitor
+from ingress.lifespan import LifespanApplication
 from ingress.message_handler import MessageHandler
 from ingress.middleware import RequestMiddleware
 from ingress.ports import Gateway
@@ -27,26 +29,25 @@ from ingress.routes.health import health_routes
 from ingress.routes.jobs import job_routes
 from ingress.routes.messages import message_routes
 from ingress.routes.system import system_routes
-from ingress.stores import BotConfig, RedisPort, Store
 from ingress.system_report import SystemReport
 from storage.settings import Settings
 
-__all__ = ["Backend", "create_app"]
+__all__ = ["assemble", "create_app", "open_application"]
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Everything below the routes; whoever made it starts and closes it."""
-
-    gateway: Gateway
-    store: Store
-    redis: RedisPort | None
-    """None: running without Redis."""
-    bots: BotConfig
-    health: HealthMonitor
+def create_app(settings: Settings, gateway: Gateway) -> LifespanApplication:
+    """Return the application for an open gateway; it connects the rest when it is started up."""
+    return LifespanApplication(lambda: open_application(settings, gateway))
 
 
-def create_app(settings: Settings, backend: Backend) -> Starlette:
+@asynccontextmanager
+async def open_application(settings: Settings, gateway: Gateway) -> AsyncIterator[ASGIApp]:
+    """Connect to the database and Redis, and serve as long as the block lasts."""
+    async with open_backend(settings, gateway) as backend:
+        yield assemble(settings, backend)
+
+
+def assemble(settings: Settings, backend: Backend) -> Starlette:
     """Return the application. Raises ``ValueError`` for an unusable ``JWT_PUBLIC_KEY``."""
     endpoints = Endpoints(
         Authenticator(settings), RateLimit(settings.rate_limit), settings.max_body_bytes
