@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 import structlog
 
 from actors.codec import (
@@ -79,6 +80,9 @@ class Gateway:
             raise Overloaded("too many messages wait for the database")
         if not isinstance(result, Accepted):
             raise StorageUnavailable("the database did not answer")
+        if result.outcome is AcceptOutcome.DUPLICATE and result.job_id == message.job_id:
+            # Stored by a first try of the writer whose outcome it did not learn.
+            return msgspec.structs.replace(result, outcome=AcceptOutcome.REVIVED)
         return result
 
     def expect(self, conversation_id: str, message_id: str) -> Expectation:
