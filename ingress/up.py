@@ -31,6 +31,7 @@ from storage.settings import Settings
 __all__ = ["Cluster", "StartFailed", "run_everything"]
 
 WATCH_SECONDS = 1.0
+RAY_FOLDER = "s"
 LONGEST_RAY_PATH = 36
 """Ray adds up to 70 characters for its sockets, and 107 are all a socket may have."""
 
@@ -141,14 +142,17 @@ async def _start_actors(
 def _fresh_ray_directory(data_dir: Path) -> Path:
     """Return an empty folder for Ray, with a path short enough for the sockets in it."""
     folder = data_dir / "ray"
-    if len(str(folder)) > LONGEST_RAY_PATH:
+    if len(str(folder / RAY_FOLDER)) > LONGEST_RAY_PATH:
         digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
         folder = Path(tempfile.gettempdir()) / f"chat-ray-{os.geteuid()}-{digest}"
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise StartFailed(f"{folder} belongs to somebody else")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    return folder
+    # Ray opens the folder that it is given to everybody; so that one lies in a closed one.
+    inner = folder / RAY_FOLDER
+    inner.mkdir()
+    return inner
 
 
 async def _start_servers(

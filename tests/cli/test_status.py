@@ -67,6 +67,6 @@ def test_the_greeting_shows_no_secret_but_the_tokens_just_made() -> None:
     assert "hidden" not in text
     assert "export PANCAKE_ACCESS_TOKEN=made" in text
     assert "Bearer made" in text
-    assert "http://127.0.0.1:8000/docs" in text
+    assert "http://127.0.0.1:8000/health" in text
     assert "postgresql://h/d" in text
     assert "Bearer $PANCAKE_ACCESS_TOKEN" in greeting(settings, {})

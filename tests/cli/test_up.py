@@ -62,8 +62,10 @@ class Up:
         found = wait_until(
             lambda: text in self.output or self.process.poll() is not None, START_SECONDS
         )
-        assert found, self.output
-        assert text in self.output, self.output
+        if not found or text not in self.output:
+            self.process.kill()
+            self.end()
+            pytest.fail(f"{text!r} was not said:\n{self.output}")
 
     def end(self) -> int:
         code = self.process.wait(START_SECONDS)
@@ -101,6 +103,7 @@ def test_up_serves_leaves_word_and_stops_all_it_started(
     assert all(server_ids(data_dir))
     run_file = data_dir / "run" / "cluster.json"
     assert stat.S_IMODE(run_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((data_dir / "ray").stat().st_mode) == 0o700
     environment: dict[str, str] = {}
     joined = join_running(load_settings(data_dir=data_dir), environment)
     assert joined.ray_address == "pretended:1"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class PretendedCluster:
         say("actors stopped")
 
 
-def make_app(settings: Settings, gateway: Any) -> Starlette:
+@contextlib.asynccontextmanager
+async def open_application(settings: Settings, gateway: Any) -> AsyncIterator[Starlette]:
     async def slow(request: Request) -> PlainTextResponse:
         say("slow request")
         await asyncio.sleep(1)
@@ -66,5 +68,5 @@ def make_app(settings: Settings, gateway: Any) -> Starlette:
 
 # The real ones import Ray and the routes.
 setattr(up, "_cluster", PretendedCluster)  # noqa: B010
-setattr(up, "_make_app", lambda: make_app)  # noqa: B010
+setattr(up, "_make_app", lambda: open_application)  # noqa: B010
 cli.main()
