@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -62,9 +63,16 @@ class Runner:
         """Return the seat of a conversation, made if there is none."""
         seat = self.seats.get(conversation_id)
         if seat is None:
-            seat = Seat(Conversation(conversation_id, self._limits))
+            seat = Seat(Conversation(conversation_id, self._current_limits()))
             self.seats[conversation_id] = seat
         return seat
+
+    def _current_limits(self) -> Limits:
+        """Return limits that keep as much context as the bot that wants most of it."""
+        most = self._resources.bots.max_context_messages
+        if most != self._limits.context_messages:
+            self._limits = dataclasses.replace(self._limits, context_messages=most)
+        return self._limits
 
     def dispatch(self, seat: Seat, event: Event) -> None:
         """Give a conversation an event and set off what follows from it."""
