@@ -12,11 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingress.errors import ApiError, Busy, InternalError, NotFound, StorageAway
+from ingress.errors import (
+    ApiError,
+    Busy,
+    InternalError,
+    NotFound,
+    StorageAway,
+    ValidationFailed,
+)
 from ingress.json_response import error_response
 from ingress.paths import normalize_path
 from ingress.ports import Overloaded, StorageUnavailable
-from storage.postgres import DatabaseUnavailable
+from storage.postgres import DatabaseRejected, DatabaseUnavailable
 
 __all__ = ["RequestMiddleware", "request_id_of"]
 
@@ -81,6 +88,9 @@ class RequestMiddleware:
             await answer.refuse(_as_api_error(error), scope, receive)
         except (StorageUnavailable, DatabaseUnavailable):
             await answer.refuse(StorageAway("The database did not answer"), scope, receive)
+        except DatabaseRejected:
+            refusal = ValidationFailed.of("", "a value cannot be stored or looked for")
+            await answer.refuse(refusal, scope, receive)
         except Overloaded:
             await answer.refuse(Busy("Too much work is in flight"), scope, receive)
         except Exception as error:

@@ -6,6 +6,7 @@ import pytest
 
 from actors.action_data import SUPPORTED_ACTION_TYPES
 from storage.admin import CancelledConversation
+from storage.postgres import DatabaseRejected
 from storage.reads import InvalidCursor
 from storage.redis_lease import LeaseHolder
 from storage.views import (
@@ -83,6 +84,12 @@ async def test_a_bad_cursor_is_422(world: World) -> None:
     answer = await world.get(f"{BASE}/conversations?cursor=zzz")
     assert answer.status_code == 422
     assert answer.json()["details"] == [{"field": "cursor", "problem": "not a cursor"}]
+
+
+async def test_a_cursor_with_what_the_database_does_not_take_is_422(world: World) -> None:
+    world.store.page_error = DatabaseRejected("no such text")
+    answer = await world.get(f"{BASE}/conversations?cursor=zzz")
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
 
 
 @pytest.mark.parametrize("conversation_id", ODD_IDS)

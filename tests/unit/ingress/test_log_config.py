@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import orjson
+
+PROGRAM = """
+import logging, structlog
+from ingress.log_config import configure_logging
+configure_logging("INFO")
+log = structlog.get_logger("x")
+structlog.contextvars.bind_contextvars(request_id="r-1")
+log.debug("hidden")
+log.info("shown", count=1)
+logging.getLogger("library").warning("said %s", "so")
+try:
+    secret = "a local variable"
+    raise ValueError("a problem")
+except ValueError:
+    log.exception("failed")
+"""
+
+
+def test_every_line_is_json_with_the_request_id_and_no_local_variable() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, check=True, timeout=30
+    )
+    lines = [orjson.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["shown", "said so", "failed"]
+    assert {line["request_id"] for line in lines} == {"r-1"}
+    assert [line["level"] for line in lines] == ["info", "warning", "error"]
+    assert "logger" in lines[1]
+    assert lines[2]["exception"][0]["exc_type"] == "ValueError"
+    assert b"a local variable" not in done.stdout
