@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
+from storage.postgres import Database
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.stack.bots import BOTS, put_bots
+from tests.stack.inside import Inside
 from tests.stack.server import ADMIN_TOKEN, Server
 from tests.stack.stubs import Stubs
 
@@ -83,6 +88,30 @@ async def admin(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client with the scope ``admin``."""
     async with server.client(ADMIN_TOKEN) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def bots(server: Server, stubs: Stubs) -> dict[str, str]:
+    """Return the ids of the bots of ``tests.stack.bots``, known to every host, by their names."""
+
+    async def put() -> None:
+        async with server.client(ADMIN_TOKEN) as admin:
+            await put_bots(admin, stubs, BOTS)
+
+    asyncio.run(put())
+    return {name: name for name in BOTS}
+
+
+@pytest.fixture
+async def inside(
+    stack_postgres: PostgresServer, stack_redis: RedisServer
+) -> AsyncIterator[Inside]:
+    """Return a look at the rows and the leases of the stack."""
+    database = await Database.connect(stack_postgres.url, max_connections=2)
+    redis = Redis.from_url(stack_redis.url)
+    yield Inside(database, redis)
+    await redis.aclose()
+    await database.close()
 
 
 @pytest.fixture

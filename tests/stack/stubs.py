@@ -20,13 +20,17 @@ Reply = tuple[int, Any, dict[str, str]]
 
 @dataclass
 class AiCallRecord:
-    """One request to the AI service. ``ended_at`` is None while it runs, or if it was cut off."""
+    """One request to the AI service. ``ended_at`` is None while it runs, or if it was cut off.
+
+    Times are monotonic seconds.
+    """
 
     body: dict[str, Any]
     idempotency_key: str
     started_at: float
     ended_at: float | None = None
     was_cut_off: bool = False
+    cut_off_at: float | None = None
 
 
 @dataclass
@@ -140,6 +144,7 @@ class Stubs:
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
             record.was_cut_off = True
+            record.cut_off_at = time.monotonic()
             raise
         record.ended_at = time.monotonic()
         if plan.ai_replies:

@@ -1,0 +1,188 @@
+"""Processes of the product die in the middle of turns; what was accepted is answered, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.servers import PostgresServer, start_postgres, start_redis
+from tests.stack.ask import message
+from tests.stack.conftest import LEASE_SECONDS, settings_of
+from tests.stack.history import History
+from tests.stack.processes import actor_processes, kill_actor, process_tree, still_running
+from tests.stack.server import Server, wait_for
+from tests.stack.stubs import Stubs
+from tests.stack.traffic import Traffic, open_traffic
+
+pytestmark = pytest.mark.timeout(180)
+
+CONVERSATIONS = 40
+AI_SECONDS = 1.0
+RESTART_SECONDS = 10.0
+"""In which Ray has an actor running again, on a machine that has much to do."""
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = start_postgres(tmp_path_factory.mktemp("crash-postgres"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def victim(
+    stubs: Stubs, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server of our own, with a database and a Redis that survive it."""
+    redis = start_redis(tmp_path_factory.mktemp("crash-redis"))
+    settings = settings_of(stubs, postgres, redis)
+    server = Server(tmp_path_factory.mktemp("crash"), **settings).start()
+    yield server
+    assert server.stop() == 0, server.log_end()
+    redis.stop()
+
+
+def conversations_for(stubs: Stubs, name: str) -> list[str]:
+    """Return ids of new conversations in which the AI takes its time."""
+    run = uuid.uuid4().hex[:8]
+    ids = [f"{name}_{run}_{number}" for number in range(CONVERSATIONS)]
+    for conversation_id in ids:
+        stubs.delay(conversation_id, AI_SECONDS)
+    return ids
+
+
+async def in_the_middle(traffic: Traffic, stubs: Stubs, ids: list[str]) -> asyncio.Task[None]:
+    """Send two messages to each conversation; return when turns of most of them are running."""
+    bodies = [message(it, f"text {number}") for number in range(2) for it in ids]
+    sending = asyncio.create_task(traffic.send_all(bodies))
+
+    async def most_are_running() -> bool:
+        running = [it for it in ids if any(c.ended_at is None for c in stubs.ai_calls(it))]
+        return len(running) > len(ids) * 0.6
+
+    await wait_for(most_are_running, 20, "turns run")
+    return sending
+
+
+def taken_over_after(stubs: Stubs, ids: list[str], killed_at: float) -> list[float]:
+    """Return, for each conversation whose turn was cut off, when the AI was asked again."""
+    seconds = []
+    for conversation_id in ids:
+        calls = stubs.ai_calls(conversation_id)
+        if any(it.was_cut_off for it in calls):
+            seconds.append(min(it.started_at for it in calls if it.started_at > killed_at))
+    return sorted(moment - killed_at for moment in seconds)
+
+
+async def test_a_killed_hosts_turns_are_done_by_its_successor(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "host")
+    async with open_traffic(victim.url, concurrency=200) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        kill_actor(victim, "ConversationHost")
+        killed_at = time.monotonic()
+        await sending
+
+        history = await History.when_over(postgres.url, stubs, ids)
+        history.check(traffic.bodies, is_undisturbed=False)
+        assert len(traffic.bodies) == 2 * CONVERSATIONS
+        taken_over = taken_over_after(stubs, ids, killed_at)
+        assert taken_over, "the killed host had no turns"
+        print(f"host: {len(taken_over)} turns taken over after {taken_over[0]:.1f} s", end=" to ")
+        print(f"{taken_over[-1]:.1f} s; longest wait of a caller {max(traffic.waits):.1f} s")
+        assert taken_over[-1] < LEASE_SECONDS + RESTART_SECONDS
+        assert not traffic.refusals
+        assert not traffic.broken
+        assert "processing" not in traffic.statuses()
+
+
+async def test_a_killed_writer_costs_nobody_a_message(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "writer")
+    async with open_traffic(victim.url, concurrency=40) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        kill_actor(victim, "StorageWriter")
+        await traffic.send_all([message(it, "while it is away") for it in ids])
+        await sending
+
+        history = await History.when_over(postgres.url, stubs, ids)
+        history.check(traffic.bodies, is_undisturbed=False)
+        assert len(traffic.bodies) == 3 * CONVERSATIONS
+        print(f"writer: {len(traffic.refusals)} refused, then taken", end="; ")
+        print(f"longest wait of a caller {max(traffic.waits):.1f} s")
+        assert max(traffic.waits) < RESTART_SECONDS + 3 * AI_SECONDS + LEASE_SECONDS
+
+
+async def test_a_killed_supervisor_is_not_missed(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "supervisor")
+    async with open_traffic(victim.url, concurrency=200) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        before = kill_actor(victim, "Supervisor")
+        await traffic.send_all([message(it, "while it is away") for it in ids])
+        await sending
+        assert not traffic.refusals
+        assert max(traffic.waits) < 10 * AI_SECONDS
+
+        async def is_back() -> bool:
+            return any(it.pid != before.pid for it in actor_processes(victim, "Supervisor"))
+
+        await wait_for(is_back, 20, "the supervisor runs again")
+        history = await History.when_over(postgres.url, stubs, ids)
+        history.check(traffic.bodies, is_undisturbed=True)
+
+
+async def test_supervisor_and_host_may_die_at_the_same_moment(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "both")
+    async with open_traffic(victim.url, concurrency=200) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        kill_actor(victim, "Supervisor")
+        kill_actor(victim, "ConversationHost")
+        killed_at = time.monotonic()
+        await sending
+
+        history = await History.when_over(postgres.url, stubs, ids)
+        history.check(traffic.bodies, is_undisturbed=False)
+        taken_over = taken_over_after(stubs, ids, killed_at)
+        print(f"supervisor and host: taken over after up to {taken_over[-1]:.1f} s", end="; ")
+        print(f"longest wait of a caller {max(traffic.waits):.1f} s")
+        assert taken_over[-1] < LEASE_SECONDS + RESTART_SECONDS
+
+
+async def test_after_a_power_cut_the_next_start_answers_what_was_accepted(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "power")
+    async with open_traffic(victim.url, concurrency=200) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        tree = process_tree(victim)
+        assert victim.process is not None
+        os.kill(victim.process.pid, signal.SIGKILL)
+        victim.process.wait()
+        left = await asyncio.to_thread(still_running, tree, 20)
+        assert not left, "the killed start left processes"
+
+        before = History.pending(await History.read(postgres.url, stubs, ids))
+        assert before, "nothing was under way"
+        await asyncio.to_thread(victim.start)
+        started_at = time.monotonic()
+        await sending
+        history = await History.when_over(postgres.url, stubs, ids)
+        print(f"power cut: {len(before)} jobs and messages pending, done", end=" ")
+        print(f"{time.monotonic() - started_at:.1f} s after the next start took requests")
+
+    history.check(traffic.bodies, is_undisturbed=False)
+    assert len(traffic.bodies) == 2 * CONVERSATIONS
+    assert psutil.pid_exists(victim.process.pid)

@@ -1,0 +1,98 @@
+"""Clients as webhook platforms are: they send again until a message is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from tests.stack.ask import ENHANCED
+from tests.stack.server import MESSAGES_TOKEN
+
+__all__ = ["Traffic", "open_traffic"]
+
+PAUSE_SECONDS = 0.2
+PATIENCE_SECONDS = 90.0
+REFUSALS = (503, 429)
+"""Statuses that say: nothing is known to be stored, send it again."""
+
+
+@dataclass
+class Traffic:
+    """Sends messages, at most ``concurrency`` at a time, and keeps what became of each request."""
+
+    session: aiohttp.ClientSession
+    concurrency: int = 50
+    bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What has been accepted, by message id: a 200 was seen."""
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The ``result`` of every 200, by message id."""
+    waits: list[float] = field(default_factory=list)
+    """How long each message took from its first sending to its 200, in seconds."""
+    refusals: list[int] = field(default_factory=list)
+    broken: int = 0
+    """Connections that ended without an answer."""
+
+    async def send_all(self, bodies: list[dict[str, Any]]) -> None:
+        """Send every body until it is taken."""
+        gate = asyncio.Semaphore(self.concurrency)
+
+        async def send(body: dict[str, Any]) -> None:
+            async with gate:
+                await self.send(body)
+
+        async with asyncio.TaskGroup() as group:
+            for body in bodies:
+                group.create_task(send(body))
+
+    async def send(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Send one body until it is taken; return the ``result``."""
+        started_at = time.monotonic()
+        while (result := await self._try(body)) is None:
+            elapsed = time.monotonic() - started_at
+            assert elapsed < PATIENCE_SECONDS, f"not taken for {elapsed:.0f} s: {self.refusals}"
+            await asyncio.sleep(PAUSE_SECONDS)
+        self.waits.append(time.monotonic() - started_at)
+        self.bodies[body["message_id"]] = body
+        self.results.setdefault(body["message_id"], []).append(result)
+        return result
+
+    async def _try(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            async with self.session.post(ENHANCED, json=body) as response:
+                if response.status in REFUSALS:
+                    assert "Retry-After" in response.headers
+                    self.refusals.append(response.status)
+                    return None
+                text = await response.text()
+                assert response.status == 200, text
+                result: dict[str, Any] = (await response.json())["result"]
+                return result
+        except (aiohttp.ClientError, TimeoutError):
+            self.broken += 1
+            return None
+
+    def statuses(self) -> dict[str, int]:
+        """Count the answers by what they said."""
+        counts: dict[str, int] = {}
+        for results in self.results.values():
+            for result in results:
+                counts[result["status"]] = counts.get(result["status"], 0) + 1
+        return counts
+
+
+@asynccontextmanager
+async def open_traffic(url: str, concurrency: int = 50) -> AsyncIterator[Traffic]:
+    """Open a client for many messages at once (httpx would be busy with itself)."""
+    async with aiohttp.ClientSession(
+        url,
+        headers={"Authorization": f"Bearer {MESSAGES_TOKEN}"},
+        timeout=aiohttp.ClientTimeout(total=60),
+        connector=aiohttp.TCPConnector(limit=0),
+    ) as session:
+        yield Traffic(session, concurrency)
