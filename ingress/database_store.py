@@ -83,6 +83,10 @@ class DatabaseStore:
             ai_timeouts_by_bot=timeouts,
         )
 
+    async def unknown_conversations(self, conversation_ids: list[str]) -> list[str]:
+        """Return those of the ids that no conversation has."""
+        return await reads.unknown_conversations(self._database, conversation_ids)
+
     async def cleanup(
         self,
         max_age_hours: float,

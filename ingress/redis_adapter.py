@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from storage.redis_lease import LeaseHolder
 from storage.redis_store import RedisStore
@@ -32,6 +32,10 @@ class RedisAdapter:
     async def release(self, conversation_id: str) -> bool:
         """Delete a lease, whoever holds it; return whether there was one."""
         return await self._redis.locks.force_release(conversation_id)
+
+    def leased(self) -> AsyncIterator[list[str]]:
+        """Yield the ids of conversations that are leased, in pages."""
+        return self._redis.locks.leased()
 
     async def release_many(self, conversation_ids: Sequence[str]) -> int:
         """Delete leases, whoever holds them; return how many there were."""

@@ -5,7 +5,7 @@ Whatever asks the database raises ``DatabaseUnavailable`` while it is away.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from storage.admin import CancelledConversation, CancelledJob, ErasedRows
@@ -85,6 +85,10 @@ class SystemStore(Protocol):
         """Return what does not get on."""
         ...
 
+    async def unknown_conversations(self, conversation_ids: list[str]) -> list[str]:
+        """Return those of the ids that no conversation has."""
+        ...
+
     async def cleanup(
         self,
         max_age_hours: float,
@@ -150,6 +154,10 @@ class RedisPort(Protocol):
 
     async def forget(self, conversation_ids: Sequence[str]) -> int:
         """Delete states; return how many there were."""
+        ...
+
+    def leased(self) -> AsyncIterator[list[str]]:
+        """Yield the ids of conversations that are leased, in pages."""
         ...
 
     async def release_many(self, conversation_ids: Sequence[str]) -> int:

@@ -94,7 +94,23 @@ class SystemReport:
 
         hours = min(max_age_hours, _LONGEST_AGE_HOURS)
         rows = await self._store.cleanup(hours, dry_run=dry_run, on_erased=forget)
+        leases += await self._release_orphans(dry_run=dry_run)
         return Removed(**asdict(rows), redis_states=states, orphaned_leases=leases)
+
+    async def _release_orphans(self, *, dry_run: bool) -> int:
+        """Delete the leases of conversations that are not there; return how many there were.
+
+        A conversation is stored before anybody takes its lease, so none of these is in use.
+        """
+        count = 0
+        if self._redis is None:
+            return count
+        async for leased in self._redis.leased():
+            orphans = await self._store.unknown_conversations(leased)
+            if orphans and not dry_run:
+                await self._redis.release_many(orphans)
+            count += len(orphans)
+        return count
 
 
 def _connected(is_connected: bool) -> str:

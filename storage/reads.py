@@ -38,6 +38,7 @@ __all__ = [
     "postgres_statistics",
     "stored_outcome",
     "stuck_conversations",
+    "unknown_conversations",
 ]
 
 _SQL = queries("reads")
@@ -92,6 +93,12 @@ async def conversation_epoch(database: Database, conversation_id: str) -> int | 
     """Return the epoch that holds now; None: there is no such conversation."""
     row = await database.fetch_one(_SQL["epoch"], conversation_id)
     return None if row is None else int(row["epoch"])
+
+
+async def unknown_conversations(database: Database, conversation_ids: list[str]) -> list[str]:
+    """Return those of the ids that no conversation has."""
+    rows = await database.fetch(_SQL["unknown_conversations"], conversation_ids)
+    return [row["conversation_id"] for row in rows]
 
 
 async def pending_pokes(

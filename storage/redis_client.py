@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
@@ -174,6 +174,23 @@ class RedisClient:
         except (*_AWAY, exceptions.RedisError) as error:
             self._open(error)
             return []
+
+    async def keys(self, pattern: str, page_size: int = 500) -> AsyncIterator[list[str]]:
+        """Yield the keys that match, in pages; a key may come twice. Ends when Redis goes away.
+
+        Looks at every key there is: for rare work only.
+        """
+        page: list[str] = []
+        try:
+            async for key in self._redis.scan_iter(match=pattern, count=page_size):
+                page.append(key.decode(errors="replace"))
+                if len(page) >= page_size:
+                    yield page
+                    page = []
+        except (*_AWAY, exceptions.RedisError) as error:
+            self._open(error)
+        if page:
+            yield page
 
     async def _run_all(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._run_chunks(commands)

@@ -7,7 +7,7 @@ database. So an outcome may be unknown, and then nobody is harmed.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -151,6 +151,13 @@ class MessageLockManager:
         replies = await self._run([("DEL", lease_key(it)) for it in conversation_ids])
         return sum(reply == 1 for reply in replies)
 
+    async def leased(self) -> AsyncIterator[list[str]]:
+        """Yield the ids of conversations that are leased, in pages. For rare work only."""
+        if not self._client.is_connected:
+            return
+        async for keys in self._client.keys(lease_key("*")):
+            yield [key.removeprefix(lease_key("")) for key in keys]
+
     async def inspect(self, conversation_ids: Sequence[str]) -> list[LeaseHolder | None]:
         """Say who holds leases. None: nobody, or Redis is away (see ``is_connected``)."""
         keys = [lease_key(it) for it in conversation_ids]
@@ -172,7 +179,7 @@ class MessageLockManager:
             request.take_over_from or "",
         )
 
-    def acquire_answer(self, reply: Any, sent_at: float) -> LeaseAnswer:  # noqa: ANN401
+    def acquire_answer(self, reply: Any, sent_at: float) -> LeaseAnswer:
         """Read the reply to ``acquire_command``; None is that there was none."""
         if not isinstance(reply, list):
             return LeaseAnswer(LeaseOutcome.UNKNOWN, sent_at)
@@ -207,13 +214,13 @@ def lease_key(conversation_id: str) -> str:
     return f"lease:{conversation_id}"
 
 
-def _renewal(reply: Any, success: RenewalOutcome) -> RenewalOutcome:  # noqa: ANN401
+def _renewal(reply: Any, success: RenewalOutcome) -> RenewalOutcome:
     if reply is None:
         return RenewalOutcome.UNKNOWN
     return success if reply == 1 else RenewalOutcome.LOST
 
 
-def _holder(fields: Any, remaining_ms: Any) -> LeaseHolder | None:  # noqa: ANN401
+def _holder(fields: Any, remaining_ms: Any) -> LeaseHolder | None:
     if not isinstance(fields, list) or None in fields or remaining_ms is None:
         return None
     owner, cluster, lock_id = (field.decode() for field in fields)

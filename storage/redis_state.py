@@ -135,7 +135,7 @@ class StateCache:
         context = ("context",) if with_context else ()
         return ("HMGET", state_key(conversation_id), *_FIELDS, *context)
 
-    def read_answer(self, conversation_id: str, reply: Any) -> CachedState | None:  # noqa: ANN401
+    def read_answer(self, conversation_id: str, reply: Any) -> CachedState | None:
         """Read the reply to ``read_command``; None is that there was none."""
         if not isinstance(reply, list) or reply[0] is None:
             return None

@@ -182,3 +182,10 @@ select
     current_setting('server_version') as server_version
 from pg_stat_database d
 where d.datname = current_database();
+
+-- name: unknown_conversations
+select w.conversation_id
+from unnest($1::text[]) as w (conversation_id)
+where not exists (
+    select from conversations c where c.conversation_id = w.conversation_id
+);

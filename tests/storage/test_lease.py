@@ -167,3 +167,14 @@ async def test_nothing_asked_is_nothing_sent(client: RedisClient) -> None:
     assert await locks.acquire([]) == []
     assert await locks.renew([]) == []
     assert await locks.inspect([]) == []
+
+
+async def test_what_is_leased_can_be_listed(client: RedisClient) -> None:
+    locks = manager(client)
+    ids = {f"c{number}" for number in range(1200)}
+    await locks.acquire([LeaseRequest(it, "l") for it in ids])
+    await client.run([("SET", "state:c1", "x")])
+
+    listed = [it async for page in locks.leased() for it in page]
+
+    assert set(listed) == ids

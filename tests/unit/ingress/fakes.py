@@ -162,6 +162,9 @@ class FakeStore:
         self._note("stuck")
         return self.stuck
 
+    async def unknown_conversations(self, conversation_ids: list[str]) -> list[str]:
+        return [it for it in conversation_ids if it.startswith("unknown")]
+
     async def cleanup(
         self,
         max_age_hours: float,
@@ -208,6 +211,9 @@ class FakeRedis:
     async def release(self, conversation_id: str) -> bool:
         self.calls.append(("release", conversation_id))
         return self.leases.pop(conversation_id, None) is not None
+
+    async def leased(self) -> AsyncIterator[list[str]]:
+        yield list(self.leases)
 
     async def release_many(self, conversation_ids: Sequence[str]) -> int:
         return sum([await self.release(it) for it in conversation_ids])

@@ -237,6 +237,18 @@ async def test_the_clean_up(world: World, path: str) -> None:
     assert world.store.calls == [("cleanup", 0.5, False)]
 
 
+async def test_leases_of_conversations_that_are_not_there_are_cleaned_up(world: World) -> None:
+    lease = LeaseHolder("host", "cluster", "lock", 3.0)
+    world.redis.leases |= {"unknown_1": lease, "known": lease}
+
+    dry = (await world.post(f"{BASE}/system/cleanup?dry_run=true")).json()
+    assert set(world.redis.leases) == {"unknown_1", "known"}
+    real = (await world.post(f"{BASE}/system/cleanup")).json()
+
+    assert dry["removed"]["orphaned_leases"] == real["removed"]["orphaned_leases"] == 1
+    assert set(world.redis.leases) == {"known"}
+
+
 async def test_a_dry_run_touches_nothing(world: World) -> None:
     body = (await world.post(f"{BASE}/system/cleanup?dry_run=true")).json()
     assert (body["dry_run"], body["max_age_hours"]) == (True, 24.0)
