@@ -52,7 +52,7 @@ class ChatFlow:
         not known to be stored.
         """
         message = chat_message(request, idempotency_key)
-        accepted = stored(await self._gateway.accept(message))
+        accepted = stored(message, await self._gateway.accept(message))
         is_duplicate = accepted.outcome is AcceptOutcome.DUPLICATE
         if is_duplicate and accepted.job_status.is_final:
             answer = await self._duplicate(accepted)

@@ -16,7 +16,7 @@ from ingress.incoming import enhanced_message
 from ingress.ports import Expectation, Gateway
 from ingress.schemas import EnhancedMessageRequest
 from storage.postgres import DatabaseUnavailable
-from storage.records import Accepted, AcceptOutcome
+from storage.records import Accepted, AcceptOutcome, NewMessage
 from storage.views import JobView
 
 __all__ = ["EnhancedFlow", "stored"]
@@ -60,7 +60,7 @@ class EnhancedFlow:
         not known to be stored.
         """
         message = enhanced_message(request)
-        accepted = stored(await self._gateway.accept(message))
+        accepted = stored(message, await self._gateway.accept(message))
         is_duplicate = accepted.outcome is AcceptOutcome.DUPLICATE
         answers = EnhancedAnswers(accepted.message_id, is_duplicate, self._storage_backend())
         result = None
@@ -109,8 +109,23 @@ class EnhancedFlow:
             return None
 
 
-def stored(accepted: Accepted) -> Accepted:
-    """Return what was accepted. Raises ``ValidationFailed`` for what cannot be stored."""
+def stored(message: NewMessage, accepted: Accepted) -> Accepted:
+    """Return what was accepted. Raises ``ValidationFailed`` for what cannot be stored.
+
+    A message that is stored already, with other content, keeps what it had first.
+    """
     if accepted.outcome is AcceptOutcome.REFUSED:
         raise ValidationFailed.of("", accepted.error or "cannot be stored")
+    # Of a history, only the parts that no other message held were stored.
+    is_known = (
+        accepted.content in message.content
+        if message.parts
+        else (accepted.content == message.content)
+    )
+    if accepted.outcome is AcceptOutcome.DUPLICATE and message.message_id and not is_known:
+        log.warning(
+            "duplicate_with_other_content_dropped",
+            conversation_id=message.conversation_id,
+            message_id=message.message_id,
+        )
     return accepted

@@ -108,7 +108,10 @@ class Stubs:
         self._plans[conversation_id].platform_replies += planned
 
     def hold(self, conversation_id: str) -> Callable[[], None]:
-        """Let the AI not answer a conversation until the function returned here is called."""
+        """Let the AI not answer a conversation until the function returned here is called.
+
+        That is so for calls that begin from now on.
+        """
         released = threading.Event()
         self._plans[conversation_id].released = released
         return released.set
@@ -137,10 +140,11 @@ class Stubs:
         record = AiCallRecord(body, request.headers["Idempotency-Key"], time.monotonic())
         self._ai_calls[conversation_id].append(record)
         plan = self._plans[conversation_id]
+        released = plan.released
         try:
             delay = self.delay_seconds if plan.delay_seconds is None else plan.delay_seconds
             await asyncio.sleep(delay)
-            while plan.released is not None and not plan.released.is_set():
+            while released is not None and not released.is_set():
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
             record.was_cut_off = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,10 +12,21 @@ from typing import Any
 
 import aiohttp
 
-from tests.stack.ask import ENHANCED
-from tests.stack.server import MESSAGES_TOKEN
+from tests.stack.ask import ENHANCED, message
+from tests.stack.server import MESSAGES_TOKEN, wait_for
+from tests.stack.stubs import Stubs
 
-__all__ = ["Traffic", "open_traffic"]
+__all__ = [
+    "AI_SECONDS",
+    "CONVERSATIONS",
+    "Traffic",
+    "conversations_for",
+    "in_the_middle",
+    "open_traffic",
+]
+
+CONVERSATIONS = 40
+AI_SECONDS = 1.0
 
 PAUSE_SECONDS = 0.2
 PATIENCE_SECONDS = 90.0
@@ -96,3 +108,25 @@ async def open_traffic(url: str, concurrency: int = 50) -> AsyncIterator[Traffic
         connector=aiohttp.TCPConnector(limit=0),
     ) as session:
         yield Traffic(session, concurrency)
+
+
+def conversations_for(stubs: Stubs, name: str) -> list[str]:
+    """Return ids of new conversations in which the AI takes its time."""
+    run = uuid.uuid4().hex[:8]
+    ids = [f"{name}_{run}_{number}" for number in range(CONVERSATIONS)]
+    for conversation_id in ids:
+        stubs.delay(conversation_id, AI_SECONDS)
+    return ids
+
+
+async def in_the_middle(traffic: Traffic, stubs: Stubs, ids: list[str]) -> asyncio.Task[None]:
+    """Send two messages to each conversation; return when turns of most of them are running."""
+    bodies = [message(it, f"text {number}") for number in range(2) for it in ids]
+    sending = asyncio.create_task(traffic.send_all(bodies))
+
+    async def most_are_running() -> bool:
+        running = [it for it in ids if any(c.ended_at is None for c in stubs.ai_calls(it))]
+        return len(running) > len(ids) * 0.6
+
+    await wait_for(most_are_running, 20, "turns run")
+    return sending
