@@ -118,7 +118,9 @@ class History:
             try:
                 self._check_conversation(conversation_id, is_undisturbed)
             except AssertionError as error:
-                raise AssertionError(f"{conversation_id}: {error}\n{self._told(conversation_id)}") from error
+                raise AssertionError(
+                    f"{conversation_id}: {error}\n{self._told(conversation_id)}"
+                ) from error
 
     def _check_stored(self, accepted: Mapping[str, dict[str, Any]]) -> None:
         stored = {
@@ -227,9 +229,7 @@ def _check_jobs(messages: list[Mapping[str, Any]], jobs: Mapping[str, Mapping[st
             assert job["id"] == message["turn_job_id"], f"job of {message['message_id']}"
 
 
-def _check_one_turn_each(
-    messages: list[Mapping[str, Any]], turns: list[Mapping[str, Any]]
-) -> None:
+def _check_one_turn_each(messages: list[Mapping[str, Any]], turns: list[Mapping[str, Any]]) -> None:
     counts = Counter(message_id for turn in turns for message_id in turn["message_ids"])
     for message in messages:
         assert message["is_processed"], f"{message['message_id']} waits"
