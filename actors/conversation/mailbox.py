@@ -64,7 +64,6 @@ class Mailbox:
     def cut_after(self, seq: int) -> None:
         """Leave out what was accepted later: the database holds messages before it."""
         self._waiting = [message for message in self._waiting if message.seq <= seq]
-        self.has_more = True
 
     def remove_job(self, job_id: str) -> list[Message]:
         """Take out the messages whose own job, or whose earlier turn's job, is this one."""

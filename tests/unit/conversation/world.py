@@ -1,0 +1,448 @@
+"""A small world of one conversation: hosts, a lease store, a database, an AI and a platform.
+
+It performs what conversations ask for and feeds the answers back, in whatever order the test
+chooses, and it checks at every step what must never happen. Time is a number.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from actors.conversation import Conversation, Limits, Message, Phase, Policy
+from actors.conversation import effects as fx
+from actors.conversation import events as e
+from actors.conversation.outbox import Delivery
+from actors.conversation.phase import IN_TURN, OWNED
+from tests.unit.conversation.database import FINAL, Database
+
+TTL = 30.0
+MARGIN = 2.0
+BUSY = IN_TURN | {Phase.DEBOUNCING}
+
+
+@dataclass(eq=False)
+class Seat:
+    """A conversation in the memory of a host; gone once it is forgotten or the host has died."""
+
+    host: str
+    conversation: Conversation
+    is_gone: bool = False
+    is_owner: bool = False
+    is_draining: bool = False
+    ai_call: tuple[str, int] | None = None
+    callers: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    """Messages that it was told of since it became the owner."""
+
+
+@dataclass(eq=False)
+class Request:
+    """An effect on its way to the world, and later the event on its way back."""
+
+    seat: Seat
+    effect: fx.Effect
+    event: e.Event | None = None
+
+
+class World:
+    """Holds all that outlives a host, and what is on its way."""
+
+    def __init__(self, policies: list[Policy], limits: Limits, hosts: int = 2) -> None:
+        self.policies = policies
+        self.limits = limits
+        self.now = 0.0
+        self.database = Database()
+        self.seats: dict[str, Seat | None] = {f"host-{number}": None for number in range(hosts)}
+        self.requests: list[Request] = []
+        self.has_redis = True
+        self.lease: tuple[str, str, float] | None = None
+        self.sent: list[str] = []
+        self.told: dict[str, list[fx.Tell]] = {}
+        self.checks_callers = True
+        self._numbers = itertools.count(1)
+
+    # ------------------------------------------------------------------------ what people do
+
+    def submit(
+        self,
+        message_id: str,
+        host: str | None,
+        *,
+        sender_type: str = "user",
+        content: str = "hello",
+        bot: int = 0,
+    ) -> bool:
+        """Accept a message and route it to a host (None: its routing is lost)."""
+        message = Message(
+            message_id=message_id,
+            job_id=f"job-{next(self._numbers)}",
+            seq=0,
+            sender_type=sender_type,
+            sender_id="someone",
+            content=content,
+            timestamp=self.now,
+            accepted_at=self.now,
+            policy=self.policies[bot % len(self.policies)],
+        )
+        is_new = self.database.accept(message)
+        if host is not None:
+            stored = self.database.rows[message_id].message
+            if is_new:
+                self.give(host, e.MessageReceived(stored, self.database.epoch), caller=message_id)
+            else:
+                self.give(host, e.Poked(message_id, self.database.epoch), caller=message_id)
+        return is_new
+
+    def repeat(self, message_id: str, host: str, epoch: int) -> None:
+        """Hand a message over a second time, as it was accepted under an earlier epoch or now."""
+        row = self.database.rows[message_id]
+        if row.is_processed or epoch == self.database.epoch:
+            epoch = min(epoch, self.database.epoch)
+        self.give(host, e.MessageReceived(row.message, epoch))
+
+    def cancel_job(self, job_id: str) -> None:
+        """Cancel a job, and tell all hosts if that was so."""
+        if self.database.cancel_job(job_id):
+            for host in self._live():
+                self.give(host, e.JobCancelled(job_id))
+
+    def reset(self) -> None:
+        """An operator raises the epoch and deletes the lease."""
+        self.database.cancel_conversation()
+        self.lease = None
+        for host in self._live():
+            self.give(host, e.ConversationReset())
+
+    # ------------------------------------------------------------------------ what breaks
+
+    def crash(self, host: str) -> None:
+        """A host dies: what it asked for may still be done, but nobody hears of it."""
+        seat = self.seats[host]
+        if seat is not None:
+            seat.is_gone = True
+            self.seats[host] = None
+
+    def flush_redis(self) -> None:
+        """Redis comes back empty."""
+        self.lease = None
+
+    # ------------------------------------------------------------------------ hosts
+
+    def give(self, host: str, event: e.Event, caller: str | None = None) -> None:
+        """Give an event to a host's conversation, made if there is none."""
+        seat = self.seats[host]
+        if seat is None:
+            if isinstance(event, e.JobCancelled | e.Tick):
+                return
+            seat = self.seats[host] = Seat(host, Conversation("conversation", self.limits))
+        if caller is not None:
+            seat.callers.add(caller)
+        if isinstance(event, e.Released):
+            seat.is_draining = True
+        self._receive(seat, event)
+
+    def _receive(self, seat: Seat, event: e.Event) -> None:
+        conversation = seat.conversation
+        before = conversation.phase
+        if isinstance(event, e.MessageReceived):
+            seat.known.add(event.message.message_id)
+        effects = conversation.receive(event, self.now)
+        if isinstance(event, e.Claimed) and conversation.epoch == event.epoch:
+            seat.is_owner = True
+        assert seat.is_owner or conversation.phase not in OWNED
+        for effect in effects:
+            self._check(seat, effect, before)
+            self._take(seat, effect)
+        if conversation.phase not in OWNED:
+            assert seat.ai_call is None
+            assert all(not isinstance(effect, fx.CallAi | fx.Deliver) for effect in effects)
+            seat.known.clear()
+
+    def _take(self, seat: Seat, effect: fx.Effect) -> None:
+        match effect:
+            case fx.Tell():
+                self.told.setdefault(effect.message_id, []).append(effect)
+                if effect.word is not fx.Word.STARTED:
+                    seat.callers.discard(effect.message_id)
+            case fx.SaveState():
+                pass
+            case fx.AbandonAi():
+                assert seat.ai_call in (None, (effect.job_id, effect.call))
+                seat.ai_call = None
+            case fx.Passivate():
+                self._forget(seat)
+            case fx.HandOver():
+                callers = seat.callers & set(effect.message_ids)
+                seat.callers -= callers
+                for message_id in sorted(callers):
+                    self.requests.append(Request(seat, fx.HandOver(effect.owner, (message_id,))))
+            case _:
+                if isinstance(effect, fx.CallAi):
+                    seat.ai_call = (effect.job_id, effect.call)
+                if isinstance(effect, fx.ReleaseLease):
+                    seat.is_owner = False
+                self.requests.append(Request(seat, effect))
+
+    def _forget(self, seat: Seat) -> None:
+        if self.checks_callers and not seat.is_draining:
+            assert not seat.callers, f"forgotten, and never told: {seat.callers}"
+        seat.is_gone = True
+        self.seats[seat.host] = None
+
+    def _live(self) -> list[str]:
+        return [host for host, seat in self.seats.items() if seat is not None]
+
+    # ------------------------------------------------------------------------ what must hold
+
+    def _check(self, seat: Seat, effect: fx.Effect, before: Phase) -> None:
+        conversation = seat.conversation
+        match effect:
+            case fx.CallAi():
+                assert seat.ai_call is None, "two AI calls at once"
+            case fx.StartTurn():
+                self._check_order(seat, effect)
+            case fx.Deliver():
+                self._check_delivery(seat, effect)
+            case fx.Tell(word=fx.Word.LOCKED, queued=True):
+                assert before in BUSY or conversation.phase in BUSY, "locked by nothing"
+            case _:
+                pass
+        if isinstance(effect, fx.CallAi | fx.StartTurn | fx.CommitTurn | fx.Deliver):
+            assert seat.is_owner
+            assert self.now < conversation.trusted_until, "trust is over"
+
+    def _check_order(self, seat: Seat, effect: fx.StartTurn) -> None:
+        rows = self.database.rows
+        ids = set(effect.message_ids)
+        first = min(rows[message_id].message.seq for message_id in ids)
+        for message in self.database.pending:
+            if message.message_id in ids | set(seat.conversation.settling):
+                continue
+            if message.message_id in seat.known and message.sender_type == "user":
+                assert message.seq > first, f"{message.message_id} was overtaken"
+
+    def _check_delivery(self, seat: Seat, effect: fx.Deliver) -> None:
+        job = self.database.jobs[effect.job_id]
+        assert job.committed_by is not None, "delivered before its commit"
+        assert effect.attempts >= 1
+        if seat.conversation.epoch == self.database.epoch and job.delivery == "pending":
+            assert self.database.undelivered[0] is job, "delivered out of order"
+
+    # ------------------------------------------------------------------------ what the world does
+
+    def perform(self, request: Request, choice: str = "well") -> None:
+        """Do what was asked; its answer is then on its way. ``choice`` says how it goes."""
+        if request.event is not None:
+            self._answer(request)
+            return
+        request.event = self._event(request.seat, request.effect, choice)
+        if request.event is None:
+            self.requests.remove(request)
+
+    def _answer(self, request: Request) -> None:
+        self.requests.remove(request)
+        seat, event = request.seat, request.event
+        if isinstance(event, e.AiAnswered | e.AiFailed) and seat.ai_call == (event.job_id, event.call):
+            seat.ai_call = None
+        if not seat.is_gone and event is not None:
+            self._receive(seat, event)
+
+    def lose_answer(self, request: Request) -> None:
+        """The database did what was asked and the answer was lost: it will be asked again."""
+        self._event(request.seat, request.effect, "well")
+
+    def _event(self, seat: Seat, effect: fx.Effect, choice: str) -> e.Event | None:
+        database = self.database
+        match effect:
+            case fx.AcquireLease():
+                return self._acquire(seat, effect, choice)
+            case fx.ReleaseLease():
+                if self.lease is not None and self.lease[1] == effect.lock_id:
+                    self.lease = None
+                if effect.kind is e.LeaseKind.DATABASE and database.owner == seat.host:
+                    database.renew(effect.epoch, "", effect.kind, 0.0)
+                return None
+            case fx.Claim():
+                return self._claim(seat, effect)
+            case fx.FetchPending():
+                limit = self.limits.waiting_messages
+                found = database.pending
+                return e.PendingFetched(effect.attempt, tuple(found[:limit]), len(found) <= limit)
+            case fx.HandOver():
+                for message_id in effect.message_ids:
+                    self.give(effect.owner, e.Poked(message_id, database.epoch), caller=message_id)
+                return None
+            case fx.StartTurn():
+                return e.TurnStarted(effect.job_id, effect.call, database.start_turn(effect))
+            case fx.CallAi():
+                return self._ask(effect, choice)
+            case fx.CommitTurn():
+                return self._commit(effect)
+            case fx.SettleMessage():
+                fate = database.settle(effect)
+                return e.MessageSettled(effect.epoch, effect.message.message_id, fate)
+            case fx.CountDelivery():
+                return e.DeliveryCounted(effect.epoch, effect.job_id, database.count(effect))
+            case fx.Deliver():
+                return self._deliver(effect, choice)
+            case fx.RecordDelivery():
+                return self._record(effect)
+            case _:
+                raise AssertionError(effect)
+
+    def _acquire(self, seat: Seat, effect: fx.AcquireLease, choice: str) -> e.Event:
+        lock_id = f"lock-{next(self._numbers)}"
+        if not self.has_redis or choice == "unknown":
+            return e.LeaseUnknown(effect.attempt, lock_id)
+        if self.lease is not None and self.lease[2] > self.now:
+            owner = self.lease[0]
+            if owner != seat.host:
+                reachable = self.seats[owner] is not None and choice != "unreachable"
+                return e.LeaseRefused(effect.attempt, owner, self.now + 1.0, reachable)
+        self.lease = (seat.host, lock_id, self.now + TTL)
+        return e.LeaseGranted(effect.attempt, lock_id, self.now + TTL - MARGIN)
+
+    def _claim(self, seat: Seat, effect: fx.Claim) -> e.Event:
+        database, attempt = self.database, effect.attempt
+        outcome = database.claim(effect, seat.host, self.now, TTL)
+        if outcome == "stale":
+            return e.ClaimStale(attempt, database.epoch)
+        if outcome == "refused":
+            return e.ClaimRefused(attempt, self.now + 1.0)
+        trusted = seat.conversation.trusted_until
+        if effect.kind is e.LeaseKind.DATABASE:
+            trusted = self.now + TTL - MARGIN
+        found, limit = database.pending, self.limits.waiting_messages
+        return e.Claimed(
+            attempt,
+            database.epoch,
+            trusted,
+            database.status,
+            database.position,
+            database.last_activity_at,
+            tuple(line for line in database.context if line.content)[-20:],
+            tuple(found[:limit]),
+            database.deliveries(self.now),
+            len(found) > limit,
+        )
+
+    def _ask(self, effect: fx.CallAi, choice: str) -> e.Event:
+        if choice == "fail":
+            return e.AiFailed(effect.job_id, effect.call, "ai_error")
+        payload = None if choice == "silent" else "actions"
+        answer = e.Answer("answer", payload, choice == "transfer", choice == "end")
+        return e.AiAnswered(effect.job_id, effect.call, answer)
+
+    def _commit(self, effect: fx.CommitTurn) -> e.Event:
+        is_delivered = effect.reply is not None and effect.status != "cancelled"
+        if effect.answer is not None:
+            is_delivered = effect.answer.payload is not None
+        body = f"body of {effect.job_id}" if is_delivered else None
+        fate = self.database.commit_turn(effect, body)
+        delivery = None
+        if body is not None:
+            ids = tuple(message.message_id for message in effect.messages)
+            delivery = Delivery(effect.job_id, effect.messages[0].policy.bot_id, body, ids)
+        return e.TurnCommitted(effect.job_id, effect.call, fate, delivery, "result")
+
+    def _deliver(self, effect: fx.Deliver, choice: str) -> e.Event:
+        result = {"fail": "retry", "dead": "dead"}.get(choice, "sent")
+        if result == "sent":
+            self.sent.append(effect.job_id)
+        return e.DeliveryEnded(effect.epoch, effect.job_id, result, 1, self.now + 5.0)
+
+    def _record(self, effect: fx.RecordDelivery) -> e.Event:
+        fate = self.database.record(effect)
+        return e.DeliveryRecorded(
+            effect.epoch, effect.job_id, effect.result, fate, 1, effect.retry_at
+        )
+
+    # ------------------------------------------------------------------------ time
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; nobody notices before the next tick."""
+        self.now += seconds
+
+    def tick(self, host: str) -> None:
+        """Tell a host's conversation that time has passed, if something is due."""
+        seat = self.seats[host]
+        if seat is None:
+            return
+        deadline = seat.conversation.deadline()
+        if deadline is not None and deadline <= self.now:
+            self._receive(seat, e.Tick())
+
+    def renew(self, host: str) -> None:
+        """Renew a host's lease, as its lease keeper does."""
+        seat = self.seats[host]
+        if seat is None:
+            return
+        conversation = seat.conversation
+        if conversation.phase not in OWNED and conversation.phase is not Phase.CLAIMING:
+            return
+        lock_id, until = conversation.lock_id, self.now + TTL - MARGIN
+        if self.has_redis:
+            if self.lease is None or self.lease[2] <= self.now or self.lease[1] == lock_id:
+                self.lease = (host, lock_id, self.now + TTL)
+                self._receive(seat, e.LeaseRenewed(lock_id, e.LeaseKind.REDIS, until))
+            else:
+                self._receive(seat, e.LeaseLost(lock_id))
+        elif conversation.phase in OWNED:
+            kind = e.LeaseKind.DATABASE
+            if self.database.renew(conversation.epoch, host, kind, self.now + TTL):
+                self._receive(seat, e.LeaseRenewed(lock_id, kind, until))
+            else:
+                self._receive(seat, e.LeaseLost(lock_id))
+
+    def sweep(self, host: str) -> None:
+        """Route again what nobody seems to work on."""
+        holder = self.lease[0] if self.lease is not None and self.lease[2] > self.now else host
+        seat = self.seats[holder]
+        turn = seat.conversation.turn if seat is not None else None
+        for message in self.database.pending:
+            if turn is None or not turn.holds(message.message_id):
+                self.give(holder, e.Poked(message.message_id, self.database.epoch))
+        if any(job.due_at <= self.now for job in self.database.undelivered):
+            self.give(holder, e.Poked(None, self.database.epoch))
+
+    # ------------------------------------------------------------------------ the end
+
+    def settle(self, host: str = "host-0") -> None:
+        """Let everything go well until nothing is left to do."""
+        self.has_redis = True
+        for round_number in range(400):
+            for _ in range(500):
+                if not self.requests:
+                    break
+                self.perform(self.requests[0])
+            assert not self.requests, "it never comes to rest"
+            is_done = not self.database.pending and not self.database.undelivered
+            if is_done and not self._live():
+                return
+            self.advance(1.0 if round_number < 100 else 7.0)
+            for name in self.seats:
+                self.tick(name)
+                if round_number % 5 == 0 and not is_done:
+                    self.renew(name)
+            if round_number % 3 == 0:
+                self.sweep(host)
+        raise AssertionError("work is left over")
+
+    def check_end(self) -> None:
+        """Check that every message was decided once, and that every job is final."""
+        database = self.database
+        for job in database.jobs.values():
+            assert job.status in FINAL, job
+        for message_id, row in database.rows.items():
+            assert row.is_processed
+            if message_id in database.answered:
+                assert message_id in database.jobs[database.answered[message_id]].message_ids
+            job = database.jobs[row.message.job_id]
+            if job.status == "superseded":
+                job = database.jobs[job.superseded_by or ""]
+                assert job.status != "superseded"
+                if job.committed_by is not None:
+                    assert message_id in job.message_ids
+        first_sent = list(dict.fromkeys(self.sent))
+        assert first_sent == [job_id for job_id in database.commits if job_id in first_sent]
