@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from storage.postgres import Database, DatabaseUnavailable
 from tests.stack.stubs import AiCallRecord, Stubs
 

@@ -20,10 +20,11 @@ def process_tree(server: Server) -> list[psutil.Process]:
     found = [root, *root.children(recursive=True)]
     # Servers of its own are in its data folder, and hang on to it by their command lines.
     known = {process.pid for process in found}
-    for process in psutil.process_iter():
-        if process.pid not in known and str(server.data_dir) in _command_line(process):
-            found.append(process)
-    return found
+    return found + [
+        process
+        for process in psutil.process_iter()
+        if process.pid not in known and str(server.data_dir) in _command_line(process)
+    ]
 
 
 def actor_processes(server: Server, kind: str) -> list[psutil.Process]:
