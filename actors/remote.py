@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -134,28 +138,44 @@ class RayActorFactory:
 
 def start_cluster(settings: Settings, directory: Path) -> str:
     """Start Ray on this machine, with its files under ``directory``; return its address."""
-    context: Any = ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        include_dashboard=True,
-        # A cluster of this machine alone: nobody else is to reach it.
-        dashboard_host="127.0.0.1",
-        _node_ip_address="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.getLevelNamesMapping()[settings.log_level],
-        _temp_dir=str(directory),
-    )
+    with _signal_handlers_kept():
+        context: Any = ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=True,
+            # A cluster of this machine alone: nobody else is to reach it.
+            dashboard_host="127.0.0.1",
+            _node_ip_address="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.getLevelNamesMapping()[settings.log_level],
+            _temp_dir=str(directory),
+        )
     return str(context.address_info["address"])
 
 
 def join_cluster(settings: Settings) -> None:
     """Connect to the Ray cluster at ``RAY_ADDRESS``. Raises ``ConnectionError``."""
-    ray.init(
-        address=settings.ray_address or "auto",
-        namespace=NAMESPACE,
-        log_to_driver=False,
-        logging_level=logging.getLevelNamesMapping()[settings.log_level],
-    )
+    with _signal_handlers_kept():
+        ray.init(
+            address=settings.ray_address or "auto",
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.getLevelNamesMapping()[settings.log_level],
+        )
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Give SIGTERM back to its owner: Ray would end the process in the middle of requests."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def leave_cluster() -> None:

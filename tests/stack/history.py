@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storage.postgres import Database, DatabaseUnavailable
+from storage.postgres import Database, DatabaseUnavailable, Row
 from tests.stack.stubs import AiCallRecord, Stubs
 
 __all__ = ["History"]
@@ -205,10 +205,10 @@ def _since(start: float, moment: float | None) -> str:
     return "never" if moment is None else f"{moment - start:.3f}"
 
 
-def _grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _grouped(rows: Iterable[Row]) -> dict[str, list[Mapping[str, Any]]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(row["conversation_id"], []).append(row)
+        groups.setdefault(row["conversation_id"], []).append(dict(row))
     return groups
 
 
