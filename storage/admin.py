@@ -43,6 +43,9 @@ class CancelledConversation:
     """The owner it had by the database's clock, or None."""
     cluster: str | None
     lock_id: str | None
+    """That of its last owner, whether it still was one or not."""
+    was_idle: bool = False
+    """No turn was running and no message was waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ async def _reset(
         owner=row["owner"],
         cluster=row["cluster"] if row["owner"] else None,
         lock_id=row["lock_id"],
+        was_idle=row["is_idle"],
     )
 
 
@@ -152,6 +156,7 @@ async def resume_conversation(
         owner=row["owner"],
         cluster=row["cluster"] if row["owner"] else None,
         lock_id=row["lock_id"],
+        was_idle=row["is_idle"],
     )
 
 

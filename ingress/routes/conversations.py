@@ -61,14 +61,17 @@ def conversation_routes(
         cancelled = await store.cancel_conversation(conversation_id)
         if cancelled is None:
             raise NotFound(_UNKNOWN)
+        holder = await redis.holder(conversation_id) if redis else None
         was_released = await redis.release(conversation_id) if redis else False
         gateway.notify_reset(conversation_id)
+        # An owner keeps its lease for a while after its work: that locks nothing.
+        is_spare = cancelled.was_idle and (holder is None or holder.lock_id == cancelled.lock_id)
         return JsonResponse(
             {
                 "success": True,
                 "conversation_id": conversation_id,
                 "cancelled_job_id": cancelled.cancelled_job_id,
-                "lock_released": was_released or cancelled.owner is not None,
+                "lock_released": (was_released or cancelled.owner is not None) and not is_spare,
             }
         )
 

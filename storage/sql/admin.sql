@@ -6,8 +6,12 @@ select
     c.epoch,
     c.running_job_id::text as running_job_id,
     case when c.owner_until > now() then c.owner end as owner,
-    case when c.owner_until > now() then c.lock_id end as lock_id,
-    c.cluster
+    c.lock_id,
+    c.cluster,
+    c.running_job_id is null and not exists (
+        select from messages m
+        where m.conversation_id = c.conversation_id and m.processed_at is null
+    ) as is_idle
 from conversations c
 where c.conversation_id = $1
 for no key update;

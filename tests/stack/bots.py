@@ -60,9 +60,7 @@ async def put_bot(admin: httpx.AsyncClient, bot_id: str, **fields: Any) -> dict[
     return bot
 
 
-async def put_bots(
-    admin: httpx.AsyncClient, stubs: Stubs, bots: dict[str, dict[str, Any]]
-) -> None:
+async def put_bots(admin: httpx.AsyncClient, stubs: Stubs, bots: dict[str, dict[str, Any]]) -> None:
     """Make bots and wait until every host knows them."""
     for bot_id, fields in bots.items():
         await put_bot(admin, bot_id, **fields)

@@ -46,7 +46,9 @@ def stack_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServe
     server.stop()
 
 
-def settings_of(stubs: Stubs, postgres: PostgresServer, redis: RedisServer | None) -> dict[str, str]:
+def settings_of(
+    stubs: Stubs, postgres: PostgresServer, redis: RedisServer | None
+) -> dict[str, str]:
     """Return the settings of a stack for tests, with a short lease."""
     settings = {
         "DATABASE_URL": postgres.url,
@@ -103,9 +105,7 @@ def bots(server: Server, stubs: Stubs) -> dict[str, str]:
 
 
 @pytest.fixture
-async def inside(
-    stack_postgres: PostgresServer, stack_redis: RedisServer
-) -> AsyncIterator[Inside]:
+async def inside(stack_postgres: PostgresServer, stack_redis: RedisServer) -> AsyncIterator[Inside]:
     """Return a look at the rows and the leases of the stack."""
     database = await Database.connect(stack_postgres.url, max_connections=2)
     redis = Redis.from_url(stack_redis.url)

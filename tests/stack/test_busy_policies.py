@@ -39,13 +39,16 @@ async def test_merge_tells_the_new_callers_at_once_which_job_answers_them(
     second = (await enhanced(client, second_body))["result"]
     third = await say(client, conversation_id, "third")
     assert not turn.caller.done()
-    assert second.items() >= {
-        "status": "locked",
-        "reason": "processing_in_progress",
-        "storage_backend": "Redis",
-        "message_id": second_body["message_id"],
-        "queued": True,
-    }.items()
+    assert (
+        second.items()
+        >= {
+            "status": "locked",
+            "reason": "processing_in_progress",
+            "storage_backend": "Redis",
+            "message_id": second_body["message_id"],
+            "queued": True,
+        }.items()
+    )
     assert second["job_id"] == third["job_id"] != turn.job_id
     turn.finish()
     await turn.caller

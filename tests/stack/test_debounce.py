@@ -18,9 +18,7 @@ async def _begin(
     client: httpx.AsyncClient, inside: Inside, conversation_id: str, bot_id: str
 ) -> asyncio.Task[dict[str, Any]]:
     """Send the first message of a burst and wait until it is stored."""
-    caller = asyncio.create_task(
-        say(client, conversation_id, "first", metadata={"bot_id": bot_id})
-    )
+    caller = asyncio.create_task(say(client, conversation_id, "first", metadata={"bot_id": bot_id}))
 
     async def is_stored() -> bool:
         return len(await inside.messages(conversation_id)) == 1
