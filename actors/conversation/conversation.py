@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.conversation.effects import Effect
+from actors.conversation.effects import Effect, Passivate
 from actors.conversation.events import Event, LeaseKind, LeaseLost, LeaseRenewed
 from actors.conversation.limits import Limits
 from actors.conversation.mailbox import Mailbox
@@ -116,18 +116,22 @@ class Conversation:
             return ()
         handle = self._handler(event)
         self.effects = []
-        renewal = isinstance(event, LeaseRenewed | LeaseLost)
-        if self.phase in OWNED and now >= self.trusted_until and not renewal:
-            lose(self, now)
-            if is_stale(self, event):
-                return tuple(self.effects)
-            handle = self._handler(event)
-        handle(self, event, now)
-        if self.phase in OWNED and now >= self.trusted_until:
-            lose(self, now)
-        elif self.phase in OWNED:
+        if isinstance(event, LeaseRenewed | LeaseLost) or not self._stop_without_trust(now):
+            handle(self, event, now)
+        elif not is_stale(self, event):
+            self._handler(event)(self, event, now)
+        if self.phase in OWNED and not self._stop_without_trust(now):
             advance(self, now)
+        if self.phase is Phase.PASSIVE:
+            self.emit(Passivate())
         return tuple(self.effects)
+
+    def _stop_without_trust(self, now: float) -> bool:
+        """Stop, if this is an owner whose trust in its lease has run out; whether it was so."""
+        is_over = self.phase in OWNED and now >= self.trusted_until
+        if is_over:
+            lose(self, now)
+        return is_over
 
     def deadline(self) -> float | None:
         """The moment at which a ``Tick`` is due, if any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation.effects import AbandonAi, AcquireLease, Passivate, ReleaseLease
+from actors.conversation.effects import AbandonAi, AcquireLease, ReleaseLease
 from actors.conversation.phase import Phase
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def block(c: Conversation, until: float) -> None:
 
 
 def rest(c: Conversation) -> None:
-    """Forget the conversation: nothing of it is only in memory."""
+    """Forget the conversation: nothing of it is only in memory.
+
+    Its host is told to forget it too, unless the same event wakes it up again.
+    """
     c.forget()
     c.attempt += 1
     c.phase = Phase.PASSIVE
-    c.emit(Passivate())
 
 
 def passivate(c: Conversation) -> None:

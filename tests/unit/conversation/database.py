@@ -179,9 +179,14 @@ class Database:
         """End a message without a turn."""
         row, job = self.rows[effect.message.message_id], self.jobs[effect.message.job_id]
         is_same = row.message.job_id == job.job_id
-        if row.is_processed and is_same and (job.status, job.reason) == (
-            effect.status,
-            effect.reason,
+        if (
+            row.is_processed
+            and is_same
+            and (job.status, job.reason)
+            == (
+                effect.status,
+                effect.reason,
+            )
         ):
             return Fate.DONE
         if effect.epoch != self.epoch:

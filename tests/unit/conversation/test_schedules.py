@@ -64,7 +64,9 @@ class Schedule(RuleBasedStateMachine):
         content=st.sampled_from(["hello", "hello", "hello", ""]),
         bot=st.sampled_from([0, 0, 0, 1]),
     )
-    def submit(self, message_id: str, host: str | None, sender: str, content: str, bot: int) -> None:
+    def submit(
+        self, message_id: str, host: str | None, sender: str, content: str, bot: int
+    ) -> None:
         self.world.submit(message_id, host, sender_type=sender, content=content, bot=bot)
 
     @rule(message_id=MESSAGES, host=HOSTS, epochs_ago=st.integers(0, 2))

@@ -151,6 +151,7 @@ class World:
         if isinstance(event, e.Claimed) and conversation.epoch == event.epoch:
             seat.is_owner = True
         assert seat.is_owner or conversation.phase not in OWNED
+        assert fx.Passivate() not in effects[:-1], "forgotten, and goes on"
         for effect in effects:
             self._check(seat, effect, before)
             self._take(seat, effect)
@@ -243,7 +244,10 @@ class World:
     def _answer(self, request: Request) -> None:
         self.requests.remove(request)
         seat, event = request.seat, request.event
-        if isinstance(event, e.AiAnswered | e.AiFailed) and seat.ai_call == (event.job_id, event.call):
+        if isinstance(event, e.AiAnswered | e.AiFailed) and seat.ai_call == (
+            event.job_id,
+            event.call,
+        ):
             seat.ai_call = None
         if not seat.is_gone and event is not None:
             self._receive(seat, event)
