@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from actors.conversation import Line, Phase, Policy
@@ -67,7 +69,7 @@ def test_a_bot_that_does_not_yield_goes_on() -> None:
         ({"content": ""}, "empty_message"),
     ],
 )
-def test_what_needs_no_answer_is_recorded(fields: dict[str, str], reason: str) -> None:
+def test_what_needs_no_answer_is_recorded(fields: dict[str, Any], reason: str) -> None:
     script = Script().own()
     script.receive("1", **fields)
     settle = script.one(fx.SettleMessage)

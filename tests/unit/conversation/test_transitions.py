@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,8 @@ def test_an_event_is_handled_or_ignored_as_late_or_raises_and_changes_nothing(
     if kind in TRANSITIONS[phase]:
         script.give(event)
         return
-    try:
+    with suppress(IllegalTransition):
         assert script.give(event) == ()
-    except IllegalTransition as error:
-        assert kind.__name__ in str(error)
-        assert phase.value in str(error)
     assert script.snapshot() == before
 
 
@@ -97,7 +95,7 @@ def test_an_illegal_event_raises(phase: Phase, kind: type[e.Event]) -> None:
     script = Script()
     PHASES[phase](script)
     before = script.snapshot()
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition, match=f"{kind.__name__} in phase {phase.value}"):
         script.give(_fresh(script)[kind])
     assert script.snapshot() == before
 

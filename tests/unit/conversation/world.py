@@ -6,34 +6,14 @@ chooses, and it checks at every step what must never happen. Time is a number.
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from actors.conversation import Conversation, Limits, Message, Phase, Policy
 from actors.conversation import effects as fx
 from actors.conversation import events as e
-from actors.conversation.outbox import Delivery
-from actors.conversation.phase import IN_TURN, OWNED
-from tests.unit.conversation.database import FINAL, Database
-
-TTL = 30.0
-MARGIN = 2.0
-BUSY = IN_TURN | {Phase.DEBOUNCING}
-
-
-@dataclass(eq=False)
-class Seat:
-    """A conversation in the memory of a host; gone once it is forgotten or the host has died."""
-
-    host: str
-    conversation: Conversation
-    is_gone: bool = False
-    is_owner: bool = False
-    is_draining: bool = False
-    ai_call: tuple[str, int] | None = None
-    callers: set[str] = field(default_factory=set)
-    known: set[str] = field(default_factory=set)
-    """Messages that it was told of since it became the owner."""
+from actors.conversation.phase import OWNED
+from tests.unit.conversation.checks import Seat, check_effect, check_end
+from tests.unit.conversation.services import MARGIN, TTL, Services
 
 
 @dataclass(eq=False)
@@ -45,22 +25,16 @@ class Request:
     event: e.Event | None = None
 
 
-class World:
+class World(Services):
     """Holds all that outlives a host, and what is on its way."""
 
     def __init__(self, policies: list[Policy], limits: Limits, hosts: int = 2) -> None:
+        super().__init__(limits)
         self.policies = policies
-        self.limits = limits
-        self.now = 0.0
-        self.database = Database()
         self.seats: dict[str, Seat | None] = {f"host-{number}": None for number in range(hosts)}
         self.requests: list[Request] = []
-        self.has_redis = True
-        self.lease: tuple[str, str, float] | None = None
-        self.sent: list[str] = []
         self.told: dict[str, list[fx.Tell]] = {}
         self.checks_callers = True
-        self._numbers = itertools.count(1)
 
     # ------------------------------------------------------------------------ what people do
 
@@ -76,7 +50,7 @@ class World:
         """Accept a message and route it to a host (None: its routing is lost)."""
         message = Message(
             message_id=message_id,
-            job_id=f"job-{next(self._numbers)}",
+            job_id=f"job-{next(self.numbers)}",
             seq=0,
             sender_type=sender_type,
             sender_id="someone",
@@ -153,7 +127,7 @@ class World:
         assert seat.is_owner or conversation.phase not in OWNED
         assert fx.Passivate() not in effects[:-1], "forgotten, and goes on"
         for effect in effects:
-            self._check(seat, effect, before)
+            check_effect(self.database, seat, effect, before, self.now)
             self._take(seat, effect)
         if conversation.phase not in OWNED:
             assert seat.ai_call is None
@@ -194,42 +168,6 @@ class World:
     def _live(self) -> list[str]:
         return [host for host, seat in self.seats.items() if seat is not None]
 
-    # ------------------------------------------------------------------------ what must hold
-
-    def _check(self, seat: Seat, effect: fx.Effect, before: Phase) -> None:
-        conversation = seat.conversation
-        match effect:
-            case fx.CallAi():
-                assert seat.ai_call is None, "two AI calls at once"
-            case fx.StartTurn():
-                self._check_order(seat, effect)
-            case fx.Deliver():
-                self._check_delivery(seat, effect)
-            case fx.Tell(word=fx.Word.LOCKED, queued=True):
-                assert before in BUSY or conversation.phase in BUSY, "locked by nothing"
-            case _:
-                pass
-        if isinstance(effect, fx.CallAi | fx.StartTurn | fx.CommitTurn | fx.Deliver):
-            assert seat.is_owner
-            assert self.now < conversation.trusted_until, "trust is over"
-
-    def _check_order(self, seat: Seat, effect: fx.StartTurn) -> None:
-        rows = self.database.rows
-        ids = set(effect.message_ids)
-        first = min(rows[message_id].message.seq for message_id in ids)
-        for message in self.database.pending:
-            if message.message_id in ids | set(seat.conversation.settling):
-                continue
-            if message.message_id in seat.known and message.sender_type == "user":
-                assert message.seq > first, f"{message.message_id} was overtaken"
-
-    def _check_delivery(self, seat: Seat, effect: fx.Deliver) -> None:
-        job = self.database.jobs[effect.job_id]
-        assert job.committed_by is not None, "delivered before its commit"
-        assert effect.attempts >= 1
-        if seat.conversation.epoch == self.database.epoch and job.delivery == "pending":
-            assert self.database.undelivered[0] is job, "delivered out of order"
-
     # ------------------------------------------------------------------------ what the world does
 
     def perform(self, request: Request, choice: str = "well") -> None:
@@ -252,115 +190,17 @@ class World:
         if not seat.is_gone and event is not None:
             self._receive(seat, event)
 
+    def _event(self, seat: Seat, effect: fx.Effect, choice: str) -> e.Event | None:
+        if isinstance(effect, fx.HandOver):
+            for message_id in effect.message_ids:
+                self.give(effect.owner, e.Poked(message_id, self.database.epoch), caller=message_id)
+            return None
+        holder_is_alive = self.lease is not None and self.seats[self.lease[0]] is not None
+        return self.do(seat, effect, choice, holder_is_alive=holder_is_alive)
+
     def lose_answer(self, request: Request) -> None:
         """The database did what was asked and the answer was lost: it will be asked again."""
         self._event(request.seat, request.effect, "well")
-
-    def _event(self, seat: Seat, effect: fx.Effect, choice: str) -> e.Event | None:
-        database = self.database
-        match effect:
-            case fx.AcquireLease():
-                return self._acquire(seat, effect, choice)
-            case fx.ReleaseLease():
-                if self.lease is not None and self.lease[1] == effect.lock_id:
-                    self.lease = None
-                if effect.kind is e.LeaseKind.DATABASE and database.owner == seat.host:
-                    database.renew(effect.epoch, "", effect.kind, 0.0)
-                return None
-            case fx.Claim():
-                return self._claim(seat, effect)
-            case fx.FetchPending():
-                limit = self.limits.waiting_messages
-                found = database.pending
-                return e.PendingFetched(effect.attempt, tuple(found[:limit]), len(found) <= limit)
-            case fx.HandOver():
-                for message_id in effect.message_ids:
-                    self.give(effect.owner, e.Poked(message_id, database.epoch), caller=message_id)
-                return None
-            case fx.StartTurn():
-                return e.TurnStarted(effect.job_id, effect.call, database.start_turn(effect))
-            case fx.CallAi():
-                return self._ask(effect, choice)
-            case fx.CommitTurn():
-                return self._commit(effect)
-            case fx.SettleMessage():
-                fate = database.settle(effect)
-                return e.MessageSettled(effect.epoch, effect.message.message_id, fate)
-            case fx.CountDelivery():
-                return e.DeliveryCounted(effect.epoch, effect.job_id, database.count(effect))
-            case fx.Deliver():
-                return self._deliver(effect, choice)
-            case fx.RecordDelivery():
-                return self._record(effect)
-            case _:
-                raise AssertionError(effect)
-
-    def _acquire(self, seat: Seat, effect: fx.AcquireLease, choice: str) -> e.Event:
-        lock_id = f"lock-{next(self._numbers)}"
-        if not self.has_redis or choice == "unknown":
-            return e.LeaseUnknown(effect.attempt, lock_id)
-        if self.lease is not None and self.lease[2] > self.now:
-            owner = self.lease[0]
-            if owner != seat.host:
-                reachable = self.seats[owner] is not None and choice != "unreachable"
-                return e.LeaseRefused(effect.attempt, owner, self.now + 1.0, reachable)
-        self.lease = (seat.host, lock_id, self.now + TTL)
-        return e.LeaseGranted(effect.attempt, lock_id, self.now + TTL - MARGIN)
-
-    def _claim(self, seat: Seat, effect: fx.Claim) -> e.Event:
-        database, attempt = self.database, effect.attempt
-        outcome = database.claim(effect, seat.host, self.now, TTL)
-        if outcome == "stale":
-            return e.ClaimStale(attempt, database.epoch)
-        if outcome == "refused":
-            return e.ClaimRefused(attempt, self.now + 1.0)
-        trusted = seat.conversation.trusted_until
-        if effect.kind is e.LeaseKind.DATABASE:
-            trusted = self.now + TTL - MARGIN
-        found, limit = database.pending, self.limits.waiting_messages
-        return e.Claimed(
-            attempt,
-            database.epoch,
-            trusted,
-            database.status,
-            database.position,
-            database.last_activity_at,
-            tuple(line for line in database.context if line.content)[-20:],
-            tuple(found[:limit]),
-            database.deliveries(self.now),
-            len(found) > limit,
-        )
-
-    def _ask(self, effect: fx.CallAi, choice: str) -> e.Event:
-        if choice == "fail":
-            return e.AiFailed(effect.job_id, effect.call, "ai_error")
-        payload = None if choice == "silent" else "actions"
-        answer = e.Answer("answer", payload, choice == "transfer", choice == "end")
-        return e.AiAnswered(effect.job_id, effect.call, answer)
-
-    def _commit(self, effect: fx.CommitTurn) -> e.Event:
-        is_delivered = effect.reply is not None and effect.status != "cancelled"
-        if effect.answer is not None:
-            is_delivered = effect.answer.payload is not None
-        body = f"body of {effect.job_id}" if is_delivered else None
-        fate = self.database.commit_turn(effect, body)
-        delivery = None
-        if body is not None:
-            ids = tuple(message.message_id for message in effect.messages)
-            delivery = Delivery(effect.job_id, effect.messages[0].policy.bot_id, body, ids)
-        return e.TurnCommitted(effect.job_id, effect.call, fate, delivery, "result")
-
-    def _deliver(self, effect: fx.Deliver, choice: str) -> e.Event:
-        result = {"fail": "retry", "dead": "dead"}.get(choice, "sent")
-        if result == "sent":
-            self.sent.append(effect.job_id)
-        return e.DeliveryEnded(effect.epoch, effect.job_id, result, 1, self.now + 5.0)
-
-    def _record(self, effect: fx.RecordDelivery) -> e.Event:
-        fate = self.database.record(effect)
-        return e.DeliveryRecorded(
-            effect.epoch, effect.job_id, effect.result, fate, 1, effect.retry_at
-        )
 
     # ------------------------------------------------------------------------ time
 
@@ -435,18 +275,4 @@ class World:
 
     def check_end(self) -> None:
         """Check that every message was decided once, and that every job is final."""
-        database = self.database
-        for job in database.jobs.values():
-            assert job.status in FINAL, job
-        for message_id, row in database.rows.items():
-            assert row.is_processed
-            if message_id in database.answered:
-                assert message_id in database.jobs[database.answered[message_id]].message_ids
-            job = database.jobs[row.message.job_id]
-            if job.status == "superseded":
-                job = database.jobs[job.superseded_by or ""]
-                assert job.status != "superseded"
-                if job.committed_by is not None:
-                    assert message_id in job.message_ids
-        first_sent = list(dict.fromkeys(self.sent))
-        assert first_sent == [job_id for job_id in database.commits if job_id in first_sent]
+        check_end(self.database, self.sent)
