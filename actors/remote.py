@@ -143,9 +143,7 @@ def start_cluster(settings: Settings, directory: Path) -> str:
             address="local",
             namespace=NAMESPACE,
             include_dashboard=True,
-            # A cluster of this machine alone: nobody else is to reach it.
             dashboard_host="127.0.0.1",
-            _node_ip_address="127.0.0.1",
             log_to_driver=False,
             logging_level=logging.getLevelNamesMapping()[settings.log_level],
             _temp_dir=str(directory),

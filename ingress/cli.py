@@ -54,9 +54,13 @@ def up(
     settings, made_tokens = settings.with_generated_tokens()
     configure_logging("DEBUG" if settings.debug else settings.log_level)
 
+    had_ray_token = RAY_TOKEN_VARIABLE in os.environ
+
     def announce(running: Settings) -> None:
-        run_file = RunFile.of(running, api_url_of(running), os.environ.get(RAY_TOKEN_VARIABLE))
-        run_file.write(running.data_dir)
+        ray_token = os.environ.get(RAY_TOKEN_VARIABLE)
+        RunFile.of(running, api_url_of(running), ray_token).write(running.data_dir)
+        if ray_token and not had_ray_token:
+            made_tokens[RAY_TOKEN_VARIABLE] = ray_token
         typer.echo(greeting(running, made_tokens))
 
     try:

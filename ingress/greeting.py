@@ -24,13 +24,13 @@ def greeting(settings: Settings, made_tokens: Mapping[str, str]) -> str:
         "",
         f"chat-orchestrator serves at {url}",
         f"  health         {url}/health",
-        f"  Ray            {settings.ray_address}",
+        f"  Ray            {settings.ray_address}; its dashboard asks for RAY_AUTH_TOKEN",
         f"  PostgreSQL     {_without_password(settings.postgres_dsn)}",
         f"  Redis          {_without_password(settings.redis_dsn)}",
         "",
     ]
     if made_tokens:
-        lines.append("Tokens of this start (set them in .env to keep them):")
+        lines.append("Tokens of this start (set them yourself to keep them):")
         lines += [f"  export {name}={token}" for name, token in made_tokens.items()]
         lines.append("")
     token = made_tokens.get("PANCAKE_ACCESS_TOKEN", "$PANCAKE_ACCESS_TOKEN")
