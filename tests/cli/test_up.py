@@ -113,7 +113,7 @@ def test_up_serves_leaves_word_and_stops_all_it_started(
     assert joined.postgres_dsn is not None
     assert joined.redis_dsn is not None
     assert joined.redis_dsn not in up.output
-    assert "ray-token" not in up.output
+    assert "export RAY_AUTH_TOKEN=ray-token" in up.output
 
     up.process.send_signal(number)
     assert up.end() == 0, up.output
