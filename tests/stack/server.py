@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -17,8 +18,8 @@ import httpx
 
 __all__ = ["ADMIN_TOKEN", "MESSAGES_TOKEN", "Server", "free_port", "wait_for"]
 
-MESSAGES_TOKEN = "messages-token-for-tests-only-0001"  # noqa: S105 -- guards nothing
-ADMIN_TOKEN = "admin-token-for-tests-only-000001"  # noqa: S105 -- guards nothing
+MESSAGES_TOKEN = "messages-token-for-tests-only-0001"
+ADMIN_TOKEN = "admin-token-for-tests-only-000001"
 START_SECONDS = 120
 STOP_SECONDS = 60
 
@@ -32,8 +33,6 @@ def free_port() -> int:
 
 async def wait_for(condition: Any, timeout_seconds: float = 20.0, what: str = "") -> Any:
     """Return the first true value of ``await condition()``; fail when the time is over."""
-    import asyncio
-
     end = time.monotonic() + timeout_seconds
     while True:
         value = await condition()

@@ -144,7 +144,7 @@ class Stubs:
         try:
             delay = self.delay_seconds if plan.delay_seconds is None else plan.delay_seconds
             await asyncio.sleep(delay)
-            while released is not None and not released.is_set():
+            while released is not None and not released.is_set():  # noqa: ASYNC110 (another thread)
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
             record.was_cut_off = True

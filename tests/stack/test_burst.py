@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 
 import httpx
@@ -75,7 +76,7 @@ async def test_many_conversations_burst_at_once_and_none_loses_or_mixes_a_messag
         calls = stubs.ai_calls(conversation_id)
         assert [it.idempotency_key for it in deliveries] == [it.body["job_id"] for it in calls]
         # One turn at a time.
-        for earlier, later in zip(calls, calls[1:], strict=False):
+        for earlier, later in itertools.pairwise(calls):
             assert earlier.ended_at is not None
             assert earlier.ended_at <= later.started_at
         said = " ".join(it.body["message"] for it in calls)

@@ -15,7 +15,6 @@ from tests.stack.ask import (
     enhanced,
     final_job,
     job_of,
-    message,
     say,
     start_turn,
 )
