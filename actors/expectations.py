@@ -29,6 +29,8 @@ class Expectation:
         self._book = book
         self._outcomes: list[Outcome] = []
         self._arrived = asyncio.Event()
+        self.is_over = False
+        """Whether waiting is in vain: this ingress is about to stop."""
 
     async def __aenter__(self) -> Expectation:
         self._book.add(self)
@@ -48,14 +50,21 @@ class Expectation:
             self._outcomes.append(outcome)
         self._arrived.set()
 
+    def end(self) -> None:
+        """Let whoever waits go on without an outcome."""
+        self.is_over = True
+        self._arrived.set()
+
     async def wait(self, kinds: frozenset[OutcomeKind], timeout_seconds: float) -> Outcome | None:
-        """Return the first outcome of one of ``kinds``, or None when the time is over."""
+        """Return the first outcome of one of ``kinds``, or None when there will be none in time."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
                     for position, outcome in enumerate(self._outcomes):
                         if outcome.kind in kinds:
                             return self._outcomes.pop(position)
+                    if self.is_over:
+                        return None
                     self._arrived.clear()
                     await self._arrived.wait()
         except TimeoutError:
@@ -68,6 +77,7 @@ class Expectations:
     def __init__(self) -> None:
         self._waiting: defaultdict[_Key, list[Expectation]] = defaultdict(list)
         self._count = 0
+        self._is_over = False
 
     def __len__(self) -> int:
         return self._count
@@ -79,6 +89,8 @@ class Expectations:
         """Begin to wait."""
         self._waiting[expectation.key].append(expectation)
         self._count += 1
+        if self._is_over:
+            expectation.end()
 
     def remove(self, expectation: Expectation) -> None:
         """Stop waiting."""
@@ -87,6 +99,12 @@ class Expectations:
         self._count -= 1
         if not waiting:
             del self._waiting[expectation.key]
+
+    def end_all(self) -> None:
+        """Let nobody wait any more."""
+        self._is_over = True
+        for expectation in self:
+            expectation.end()
 
     def of(self, conversation_id: str, message_id: str) -> list[Expectation]:
         """Return those who wait for a message."""

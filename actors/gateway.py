@@ -67,6 +67,10 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def end_waits(self) -> None:
+        """Let callers go without an outcome, for this process is about to stop."""
+        self._expectations.end_all()
+
     async def accept(self, message: NewMessage) -> Accepted:
         """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
         if self._accepting + len(self._expectations) >= MAX_IN_FLIGHT:

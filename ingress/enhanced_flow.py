@@ -89,7 +89,7 @@ class EnhancedFlow:
         deadline: float,
     ) -> dict[str, Any]:
         kinds, patience_seconds = DECIDED | {OutcomeKind.GONE}, SILENCE_SECONDS
-        while (remaining := deadline - time.monotonic()) > 0:
+        while not expectation.is_over and (remaining := deadline - time.monotonic()) > 0:
             outcome = await expectation.wait(kinds, min(patience_seconds, remaining))
             if outcome is not None and outcome.kind is not OutcomeKind.GONE:
                 return answers.from_outcome(outcome)

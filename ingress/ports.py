@@ -15,8 +15,13 @@ __all__ = ["Expectation", "Gateway", "Overloaded", "StorageUnavailable"]
 class Expectation(Protocol):
     """What hosts say about one message, while somebody waits for it."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether waiting is in vain: this process is about to stop."""
+        ...
+
     async def wait(self, kinds: frozenset[OutcomeKind], timeout_seconds: float) -> Outcome | None:
-        """Return the first outcome of one of ``kinds``, or None when the time is over."""
+        """Return the first outcome of one of ``kinds``, or None when there will be none in time."""
         ...
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
 
 __all__ = ["IngressServer", "PortInUse", "bind_listener"]
 
+LAST_ANSWERS_SECONDS = 8.0
+"""After so long callers that still wait are told that their turn goes on without them."""
 GRACEFUL_SHUTDOWN_SECONDS = 10
 """How long requests may go on after a stop; their turns are in the database anyway."""
 
@@ -45,9 +47,12 @@ def bind_listener(host: str, port: int) -> socket.socket:
 
 
 class IngressServer(uvicorn.Server):
-    """Uvicorn, leaving signals to its process, and telling when it takes requests."""
+    """Uvicorn, leaving signals to its process, and telling when it takes requests.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``before_closing`` is called when a stop has waited ``LAST_ANSWERS_SECONDS`` for requests.
+    """
+
+    def __init__(self, app: ASGIApp, before_closing: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -59,6 +64,7 @@ class IngressServer(uvicorn.Server):
             )
         )
         self.ready = asyncio.Event()
+        self._before_closing = before_closing
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,3 +76,11 @@ class IngressServer(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as Uvicorn does, with an answer for those who would have to wait too long."""
+        closing = asyncio.get_running_loop().call_later(LAST_ANSWERS_SECONDS, self._before_closing)
+        try:
+            await super().shutdown(sockets=sockets)
+        finally:
+            closing.cancel()

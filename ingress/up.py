@@ -46,6 +46,10 @@ class StartFailed(RuntimeError):
 class OpenGateway(Gateway, Protocol):
     """A gateway that was opened here."""
 
+    def end_waits(self) -> None:
+        """Let callers go without an outcome: their turns are in the database."""
+        ...
+
     async def close(self) -> None:
         """Stop listening to the actors."""
         ...
@@ -113,12 +117,13 @@ async def run_everything(
         if stop.was_made():
             return
         app = await stack.enter_async_context(make_app(settings, gateway))
-        await _serve(app, settings, listener, stop, announce)
+        server = IngressServer(app, before_closing=gateway.end_waits)
+        await _serve(server, settings, listener, stop, announce)
 
 
 async def _start_actors(
     cluster: Cluster, settings: Settings, stop: StopRequest, stack: AsyncExitStack
-) -> tuple[Settings, Gateway]:
+) -> tuple[Settings, OpenGateway]:
     """Start or join Ray, and the actors; return settings that lead there, and the way to them."""
     try:
         stack.callback(cluster.leave_cluster)
@@ -199,13 +204,12 @@ async def _migrate(settings: Settings) -> None:
 
 
 async def _serve(
-    app: ASGIApp,
+    server: IngressServer,
     settings: Settings,
     listener: socket.socket,
     stop: StopRequest,
     announce: Callable[[Settings], None],
 ) -> None:
-    server = IngressServer(app)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(server.ready.wait())

@@ -25,6 +25,9 @@ def say(text: str) -> None:
 
 
 class PretendedGateway:
+    def end_waits(self) -> None:
+        say("nobody waits any more")
+
     async def close(self) -> None:
         say("gateway closed")
 

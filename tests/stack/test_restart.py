@@ -15,7 +15,7 @@ from tests.stack.history import History
 from tests.stack.processes import process_tree, still_running
 from tests.stack.server import ADMIN_TOKEN, Server
 from tests.stack.stubs import Stubs
-from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
+from tests.stack.traffic import AI_SECONDS, conversations_for, in_the_middle, open_traffic
 
 LONGEST_STOP_SECONDS = 10
 pytestmark = pytest.mark.timeout(240)
@@ -59,6 +59,8 @@ async def stop_in_the_middle(
         assert not left
         assert "Stopped." in server.log_end()
 
+        for conversation_id in ids:
+            stubs.delay(conversation_id, AI_SECONDS)
         await asyncio.to_thread(server.start)
         await sending
         history = await History.when_over(database_of(server), stubs, ids)
@@ -75,7 +77,7 @@ async def test_sigterm_lets_turns_finish_and_the_next_start_does_the_rest(
     embedded: Server, stubs: Stubs
 ) -> None:
     # Half of the turns take longer than a stop waits for them.
-    await stop_in_the_middle(embedded, stubs, signal.SIGTERM, 30)
+    await stop_in_the_middle(embedded, stubs, signal.SIGTERM, 25)
 
 
 async def test_sigint_stops_as_well_and_data_is_kept(embedded: Server, stubs: Stubs) -> None:

@@ -26,6 +26,8 @@ from storage.views import (
 
 
 class FakeExpectation:
+    is_over = False
+
     def __init__(self, gateway: FakeGateway) -> None:
         self._gateway = gateway
 
