@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from redis.asyncio import Redis
 
 from storage.postgres import Database
 
@@ -17,7 +16,7 @@ _JSON = {"ai_response", "extracted_actions", "data", "metadata", "attachments", 
 class Inside:
     """Reads rows as dictionaries, and leases as Redis holds them."""
 
-    def __init__(self, database: Database, redis: Redis) -> None:
+    def __init__(self, database: Database, redis: Any) -> None:
         self._database = database
         self._redis = redis
 
@@ -67,7 +66,7 @@ class Inside:
 
     async def lease(self, conversation_id: str) -> dict[str, str] | None:
         """Return the lease of a conversation; None: nobody holds it."""
-        held = await self._redis.hgetall(f"lease:{conversation_id}")  # type: ignore[misc]
+        held = await self._redis.hgetall(f"lease:{conversation_id}")
         return {name.decode(): value.decode() for name, value in held.items()} or None
 
     async def lease_milliseconds(self, conversation_id: str) -> int:
@@ -80,7 +79,7 @@ class Inside:
         """Take the lease for somebody else, who does not renew it."""
         key = f"lease:{conversation_id}"
         holder = {"owner": owner, "cluster": cluster, "lock_id": "theirs"}
-        await self._redis.hset(key, mapping=holder)  # type: ignore[misc]
+        await self._redis.hset(key, mapping=holder)
         await self._redis.pexpire(key, int(seconds * 1000))
 
 

@@ -83,7 +83,7 @@ async def test_a_cursor_leads_through_all_conversations_once(
         page = await _page(admin, limit=3, **({"cursor": cursor} if cursor else {}))
         seen += [it["conversation_id"] for it in page["conversations"]]
         cursor = page["next_cursor"]
-        assert cursor
+        assert cursor or len(seen) >= len(made)
     assert seen[:7] == made[::-1]
     assert len(set(seen)) == len(seen)
 

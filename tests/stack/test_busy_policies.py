@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from tests.stack.server import wait_for
 from tests.stack.stubs import Stubs
 
 
-def _bot(name: str) -> dict[str, dict[str, str]]:
+def _bot(name: str) -> dict[str, Any]:
     return {"metadata": {"bot_id": name}}
 
 

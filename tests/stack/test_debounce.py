@@ -35,7 +35,7 @@ async def test_a_burst_becomes_one_turn(
     inside: Inside,
 ) -> None:
     first = await _begin(client, inside, conversation_id, bots["debounce"])
-    bot = {"metadata": {"bot_id": bots["debounce"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["debounce"]}}
     later = [await say(client, conversation_id, content, **bot) for content in ("second", "third")]
     assert not first.done()
 
@@ -62,7 +62,7 @@ async def test_a_burst_is_one_turn_under_queue_too(
     inside: Inside,
 ) -> None:
     first = await _begin(client, inside, conversation_id, bots["debounce-queue"])
-    bot = {"metadata": {"bot_id": bots["debounce-queue"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["debounce-queue"]}}
     second = await say(client, conversation_id, "second", **bot)
     result = await first
     assert second["job_id"] == result["job_id"]
@@ -78,7 +78,7 @@ async def test_a_burst_that_does_not_end_is_answered_after_the_longest_wait(
 ) -> None:
     first = await _begin(client, inside, conversation_id, bots["debounce-max"])
     stubs.hold(conversation_id)()
-    bot = {"metadata": {"bot_id": bots["debounce-max"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["debounce-max"]}}
     # Each message comes before the pause is over: only the longest wait can end this.
     for number in itertools.count():
         await say(client, conversation_id, str(number), **bot)
@@ -131,7 +131,7 @@ async def test_an_agents_message_during_the_wait_cancels_the_turn(
     inside: Inside,
 ) -> None:
     first = await _begin(client, inside, conversation_id, bots["debounce"])
-    bot = {"metadata": {"bot_id": bots["debounce"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["debounce"]}}
     second = await say(client, conversation_id, "second", **bot)
     await say(client, conversation_id, "I take over", sender_type="agent", **bot)
     result = await first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 
@@ -81,7 +82,7 @@ async def test_messages_that_wait_behind_a_cancelled_turn_are_answered(
     await turn.caller
 
     async def answered() -> bool:
-        return (await job_of(client, second["job_id"]))["status"] == "completed"
+        return bool((await job_of(client, second["job_id"]))["status"] == "completed")
 
     await wait_for(answered, what="the waiting message is answered")
 
@@ -89,7 +90,7 @@ async def test_messages_that_wait_behind_a_cancelled_turn_are_answered(
 async def test_a_bot_may_stay_when_an_agent_speaks(
     client: httpx.AsyncClient, stubs: Stubs, conversation_id: str, bots: dict[str, str]
 ) -> None:
-    bot = {"metadata": {"bot_id": bots["stays"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["stays"]}}
     turn = await start_turn(client, stubs, conversation_id, **bot)
     agent = await say(client, conversation_id, "I say too", sender_type="agent", **bot)
     assert agent["status"] == "recorded"
@@ -147,7 +148,7 @@ async def test_messages_that_wait_for_a_turn_that_transfers_are_recorded(
     assert (await turn.caller)["status"] == "restart_needed"
 
     async def recorded() -> bool:
-        return (await job_of(client, second["job_id"]))["reason"] == "with_agent"
+        return bool((await job_of(client, second["job_id"]))["reason"] == "with_agent")
 
     await wait_for(recorded, what="the waiting message is recorded")
     assert len(stubs.ai_calls(conversation_id)) == 1
@@ -174,7 +175,7 @@ async def test_after_the_handoff_timeout_without_a_message_the_bot_answers_again
     bots: dict[str, str],
     inside: Inside,
 ) -> None:
-    bot = {"metadata": {"bot_id": bots["returns"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["returns"]}}
     stubs.plan_ai(conversation_id, TRANSFER)
     await say(client, conversation_id, **bot)
     assert (await say(client, conversation_id, **bot))["reason"] == "with_agent"
@@ -208,7 +209,7 @@ async def test_a_bot_may_continue_after_a_transfer(
     conversation_id: str,
     bots: dict[str, str],
 ) -> None:
-    bot = {"metadata": {"bot_id": bots["continues"]}}
+    bot: dict[str, Any] = {"metadata": {"bot_id": bots["continues"]}}
     stubs.plan_ai(conversation_id, TRANSFER)
     await say(client, conversation_id, **bot)
     assert (await say(client, conversation_id, "and?", **bot))["status"] == "completed"
@@ -251,7 +252,7 @@ async def test_messages_that_wait_when_a_conversation_ends_open_it_again(
     await turn.caller
 
     async def answered() -> bool:
-        return (await job_of(client, second["job_id"]))["status"] == "completed"
+        return bool((await job_of(client, second["job_id"]))["status"] == "completed")
 
     await wait_for(answered, what="the waiting message is answered")
     assert stubs.ai_calls(conversation_id)[1].body["context"] == []
