@@ -150,10 +150,58 @@ async def test_supervisor_and_host_may_die_at_the_same_moment(
         assert taken_over[-1] < LEASE_SECONDS + RESTART_SECONDS
 
 
+async def test_a_host_that_wakes_after_its_leases_lapsed_does_nothing_for_its_successors(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "paused")
+    async with open_traffic(victim.url, concurrency=200) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        sleeper = actor_processes(victim, "ConversationHost")[0]
+        sleeper.suspend()
+        paused_at = time.monotonic()
+        try:
+            await sending
+            waited = time.monotonic() - paused_at
+            await asyncio.sleep(max(0.0, 2 * LEASE_SECONDS - waited))
+        finally:
+            sleeper.resume()
+        await traffic.send_all([message(it, "good morning") for it in ids])
+        history = await History.when_over(postgres.url, stubs, ids)
+        history.check(traffic.bodies, is_undisturbed=False)
+        print(f"paused host: longest wait of a caller {max(traffic.waits):.1f} s")
+        assert waited < LEASE_SECONDS + RESTART_SECONDS
+        assert not traffic.refusals
+
+
+async def test_nothing_is_lost_while_everything_dies_again_and_again(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "again")
+    async with open_traffic(victim.url, concurrency=60) as traffic:
+        bodies = [message(it, f"text {number}") for number in range(12) for it in ids]
+        sending = asyncio.create_task(traffic.send_all(bodies))
+        kills = 0
+        while not sending.done() and kills < 9:
+            for kind in ("ConversationHost", "StorageWriter", "Supervisor"):
+                if actor_processes(victim, kind):
+                    kill_actor(victim, kind)
+                    kills += 1
+                await asyncio.sleep(1.0)
+        await sending
+        history = await History.when_over(postgres.url, stubs, ids)
+        history.check(traffic.bodies, is_undisturbed=False)
+        print(f"{kills} kills: longest wait of a caller {max(traffic.waits):.1f} s", end="; ")
+        print(f"{len(traffic.refusals)} refused, then taken; answers {traffic.statuses()}")
+        assert kills >= 3
+        assert len(traffic.bodies) == len(bodies)
+
+
 async def test_after_a_power_cut_the_next_start_answers_what_was_accepted(
     victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:
     ids = conversations_for(stubs, "power")
+    for conversation_id in ids:
+        stubs.delay(conversation_id, 5 * AI_SECONDS)
     async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         assert victim.process is not None
@@ -166,6 +214,8 @@ async def test_after_a_power_cut_the_next_start_answers_what_was_accepted(
 
         before = History.pending(await History.read(postgres.url, stubs, ids))
         assert before, "nothing was under way"
+        for conversation_id in ids:
+            stubs.delay(conversation_id, AI_SECONDS)
         await asyncio.to_thread(victim.start)
         started_at = time.monotonic()
         await sending
