@@ -62,7 +62,7 @@ class StateSaver:
         return CachedState(
             conversation_id=seat.conversation_id,
             epoch=conversation.epoch,
-            position=conversation.position,
+            position=conversation.context_position,
             last_message_id=seat.last_message_id,
             last_message_timestamp=seat.last_message_timestamp,
             is_running=conversation.phase in IN_TURN,

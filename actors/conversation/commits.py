@@ -31,18 +31,19 @@ def commit(
     lines = [message.line for message in turn.ordered]
     if reply:
         lines.append(Line("assistant", reply))
-    first_position = c.position + 1
-    c.position += len(lines)
+    if turn.first_position is None:
+        turn.first_position = c.position + 1
+        c.position += len(lines)
     turn.decision = Decision(
         status=status,
         reason=reason,
         lines=tuple(lines),
-        position=c.position,
+        position=turn.first_position + len(lines) - 1,
         conversation_status=_status_after(c, turn, status, answer),
         delivering=len(c.outbox) == 0,
     )
     c.phase = Phase.COMMITTING
-    c.emit(_effect(c, turn, turn.decision, first_position, reply, answer))
+    c.emit(_effect(c, turn, turn.decision, turn.first_position, reply, answer))
 
 
 def _status_after(c: Conversation, turn: Turn, status: str, answer: Answer | None) -> str:
@@ -102,10 +103,11 @@ def _committed(
         c.last_activity_at = max(c.last_activity_at, message.accepted_at)
     c.calls.pop(turn.job_id, None)
     c.status = decision.conversation_status
+    said_since = c.position - decision.position
     if c.status == "ended":
-        c.context = []
+        c.context = c.context[-said_since:] if said_since else []
     else:
-        c.say(*decision.lines)
+        c.say(*decision.lines, before=said_since)
     end(c, now)
     delivery.enqueue(c, turn, decision, event)
     c.emit(SaveState())
@@ -117,6 +119,7 @@ def _refused(c: Conversation, turn: Turn, decision: Decision, now: float) -> Non
         lose(c, now)
         return
     _take_back(c, decision)
+    turn.first_position = None
     turn.call = c.next_call(turn.job_id)
     commit(c, turn, "failed", reason="ai_invalid_response")
 

@@ -200,9 +200,17 @@ class Conversation:
         if len(self.finished) > self.limits.remembered_messages:
             del self.finished[next(iter(self.finished))]
 
-    def say(self, *lines: Line) -> None:
-        """Append lines to the context, keeping no more than the limit."""
-        self.context.extend(line for line in lines if line.content)
+    @property
+    def context_position(self) -> int:
+        """How far the context in memory goes: not up to lines that wait for their commit."""
+        if self.turn is None or self.turn.first_position is None:
+            return self.position
+        return self.turn.first_position - 1
+
+    def say(self, *lines: Line, before: int = 0) -> None:
+        """Add lines to the context, ahead of its last ``before``, keeping it within the limit."""
+        place = max(0, len(self.context) - before)
+        self.context[place:place] = [line for line in lines if line.content]
         excess = len(self.context) - self.limits.context_messages
         if excess > 0:
             del self.context[:excess]

@@ -115,9 +115,9 @@ def _repeat(c: Conversation, message_id: str) -> None:
 def take_in(c: Conversation, message: Message, now: float) -> None:
     """Give a pending message its place."""
     if not message.is_from_user:
-        settling.record(c, message, "not_from_user")
         if message.sender_type == "agent":
-            turns.yield_to_agent(c, now)
+            turns.yield_to_agent(c, now)  # first: what the agent answers was said before
+        settling.record(c, message, "not_from_user")
     elif message.is_empty:
         settling.record(c, message, "empty_message")
     elif c.phase in IN_TURN:

@@ -47,6 +47,8 @@ class Turn:
     """How often the AI call was started again with more messages."""
     is_yielding: bool = False
     """A person has answered: once its messages are marked, it ends as cancelled."""
+    first_position: int | None = None
+    """Place in the context of its first line, once that is taken."""
     newer: list[Newer] = field(default_factory=list)
     decision: Decision | None = None
     """What was decided, once its commit has been issued."""

@@ -153,14 +153,24 @@ def yield_to_agent(c: Conversation, now: float) -> None:
     head, turn = c.mailbox.first, c.turn
     if c.phase is Phase.DEBOUNCING and head is not None and head.policy.yield_to_agent:
         start(c, now, gathered=True, is_yielding=True)
+        _take_places(c)
     elif turn is None or not turn.policy.yield_to_agent:
         return
     elif c.phase is Phase.STARTING:
         turn.is_yielding = True
+        _take_places(c)
     elif c.phase is Phase.CALLING:
         abandon(c, turn)
         turn.call = c.next_call(turn.job_id)
         commit(c, turn, "cancelled", reason="agent_replied")
+
+
+def _take_places(c: Conversation) -> None:
+    """Take the turn's places in the context, ahead of the agent's reply."""
+    turn = c.turn
+    if turn is not None and turn.first_position is None:
+        turn.first_position = c.position + 1
+        c.position += len(turn.messages)
 
 
 def on_started(c: Conversation, event: TurnStarted, now: float) -> None:

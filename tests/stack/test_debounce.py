@@ -139,6 +139,8 @@ async def test_an_agents_message_during_the_wait_cancels_the_turn(
     assert result["job_id"] == second["job_id"]
     assert stubs.ai_calls(conversation_id) == []
     assert stubs.deliveries(conversation_id) == []
+    said = sorted(await inside.messages(conversation_id), key=lambda it: it["position"])
+    assert [it["content"] for it in said] == ["first", "second", "I take over"]
 
 
 async def test_cancelling_the_job_of_the_wait_ends_it(

@@ -281,3 +281,29 @@ async def test_unknown_fields_and_null_options_are_ignored(
         client, conversation_id, metadata=None, attachments=None, something={"else": 1}
     )
     assert result["status"] == "completed"
+
+
+async def test_a_caller_that_goes_away_changes_nothing(
+    client: httpx.AsyncClient, stubs: Stubs, conversation_id: str
+) -> None:
+    turn = await start_turn(client, stubs, conversation_id)
+    turn.caller.cancel()
+    turn.finish()
+    job = await final_job(client, turn.job_id)
+    assert job["status"] == "completed"
+    assert len(stubs.deliveries(conversation_id)) == 1
+    again = (await enhanced(client, turn.body))["result"]
+    assert (again["status"], again["duplicate"]) == ("completed", True)
+
+
+async def test_what_is_recorded_during_a_turn_is_in_the_context_of_the_next(
+    client: httpx.AsyncClient, stubs: Stubs, conversation_id: str
+) -> None:
+    turn = await start_turn(client, stubs, conversation_id)
+    note = await say(client, conversation_id, "note", sender_type="system")
+    assert note["status"] == "recorded"
+    turn.finish()
+    assert (await turn.caller)["status"] == "completed"
+    await say(client, conversation_id, "second")
+    context = stubs.ai_calls(conversation_id)[1].body["context"]
+    assert sorted(it["content"] for it in context) == ["answer to first", "first", "note"]

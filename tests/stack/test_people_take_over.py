@@ -55,7 +55,7 @@ async def test_an_agents_message_cancels_the_running_turn(
     # Both sides of it are in the context of the next turn.
     await say(client, conversation_id, "thanks")
     context = stubs.ai_calls(conversation_id)[1].body["context"]
-    assert sorted(it["content"] for it in context) == ["I take over", "first"]
+    assert [it["content"] for it in context] == ["first", "I take over"]
 
 
 async def test_a_turn_that_an_agent_cancelled_leaves_no_fallback_and_no_dead_letter(
@@ -69,6 +69,18 @@ async def test_a_turn_that_an_agent_cancelled_leaves_no_fallback_and_no_dead_let
     assert (await inside.job(turn.job_id))["dead_letter_at"] is None
     assert await inside.actions(conversation_id) == []
     await turn.caller
+
+
+async def test_an_agents_message_sent_again_does_not_cancel_a_later_turn(
+    client: httpx.AsyncClient, stubs: Stubs, conversation_id: str
+) -> None:
+    agent = message(conversation_id, "I take over", sender_type="agent")
+    await enhanced(client, agent)
+    turn = await start_turn(client, stubs, conversation_id)
+    assert (await enhanced(client, agent))["result"]["duplicate"] is True
+    assert not turn.caller.done()
+    turn.finish()
+    assert (await turn.caller)["status"] == "completed"
 
 
 async def test_messages_that_wait_behind_a_cancelled_turn_are_answered(

@@ -161,8 +161,8 @@ class Database:
             self.context.append(Line("assistant", effect.reply))
         if effect.context_start is not None:
             self.context.clear()
-        self.position = effect.first_position + len(effect.messages) - 1
-        self.position += effect.reply is not None
+        last = effect.first_position + len(effect.messages) - 1 + (effect.reply is not None)
+        self.position = max(self.position, last)
         self.status, self.running_job_id = effect.conversation_status, None
         job.committed_by, job.outcome, job.reason = effect.epoch, effect.status, effect.reason
         job.superseded_by = None

@@ -25,6 +25,31 @@ def test_an_agent_message_cancels_the_running_turn() -> None:
     assert script.told("1").reason == "agent_replied"
 
 
+def test_what_an_agent_answers_stands_behind_what_it_answers_in_the_context() -> None:
+    script = Script().own()
+    script.receive("1")
+    script.agent("2")
+    assert script.one(fx.CommitTurn).first_position == 1
+    assert script.one(fx.SettleMessage).position == 2
+    assert script.conversation.context_position == 0
+    script.committed(delivers=False)
+    assert [it.role for it in script.conversation.context[1:]] == ["user", "assistant"]
+    assert script.conversation.context_position == 2
+
+
+def test_it_stands_behind_messages_that_are_still_being_marked_too() -> None:
+    script = Script().own(message("1", 1), message("2", 2))
+    script.seq = 2
+    script.agent("3")
+    script.agent("4")
+    assert [it.position for it in script.all(fx.SettleMessage)] == [4]
+    script.started()
+    assert script.one(fx.CommitTurn).first_position == 1
+    script.committed(delivers=False)
+    roles = [it.role for it in script.conversation.context[1:]]
+    assert roles == ["user", "user", "assistant", "assistant"]
+
+
 def test_the_answer_of_a_call_that_an_agent_stopped_is_ignored() -> None:
     script = Script().own()
     script.receive("1")
