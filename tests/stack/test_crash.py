@@ -93,6 +93,26 @@ async def test_a_killed_hosts_turns_are_done_by_its_successor(
         assert "processing" not in traffic.statuses()
 
 
+async def test_a_killed_hosts_answers_are_delivered_by_its_successor_under_their_keys(
+    victim: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "outbox")
+    for conversation_id in ids:
+        stubs.delay(conversation_id, 0.01)
+        stubs.plan_platform(conversation_id, 503, 503, 503)
+    async with open_traffic(victim.url) as traffic:
+        await traffic.send_all([message(it) for it in ids])
+    results = [results[0] for results in traffic.results.values()]
+    assert {it["pancake_result"]["status"] for it in results} == {"pending"}
+    kill_actor(victim, "ConversationHost")
+    killed_at = time.monotonic()
+
+    history = await History.when_over(postgres.url, stubs, ids)
+    history.check(traffic.bodies, is_undisturbed=False)
+    assert {it["delivery_status"] for jobs in history.jobs.values() for it in jobs} == {"sent"}
+    print(f"outbox: all delivered {time.monotonic() - killed_at:.1f} s after the host was killed")
+
+
 async def test_a_killed_writer_costs_nobody_a_message(
     victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:

@@ -13,7 +13,7 @@ from tests.stack.ask import message
 from tests.stack.conftest import LEASE_SECONDS
 from tests.stack.history import History
 from tests.stack.processes import process_tree, still_running
-from tests.stack.server import ADMIN_TOKEN, Server
+from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import AI_SECONDS, conversations_for, in_the_middle, open_traffic
 
@@ -41,6 +41,12 @@ def database_of(server: Server) -> str:
     assert running is not None
     assert running.database_url is not None
     return running.database_url
+
+
+def main_process_id(server: Server) -> int:
+    """Return the id of the process that started all the others."""
+    assert server.process is not None
+    return server.process.pid
 
 
 async def stop_in_the_middle(
@@ -71,6 +77,32 @@ async def stop_in_the_middle(
     assert not traffic.refusals
     left_over = [it for it in ids if any(call.was_cut_off for call in stubs.ai_calls(it))]
     print(f"{number.name}: {len(left_over)} of {len(ids)} turns were left to the next start")
+
+
+@pytest.mark.parametrize("program", ["postgres", "valkey-server"])
+async def test_an_embedded_server_that_dies_is_started_again(
+    embedded: Server, stubs: Stubs, program: str
+) -> None:
+    ids = conversations_for(stubs, program)
+    async with open_traffic(embedded.url, concurrency=200) as traffic:
+        sending = await in_the_middle(traffic, stubs, ids)
+        (root,) = [
+            it
+            for it in process_tree(embedded)
+            if it.name() == program and it.ppid() == main_process_id(embedded)
+        ]
+        root.kill()
+        await sending
+        await traffic.send_all([message(it, "and now?") for it in ids])
+        history = await History.when_over(database_of(embedded), stubs, ids)
+        async with embedded.client() as client:
+
+            async def is_healthy() -> bool:
+                return bool((await client.get("/health")).json()["status"] == "healthy")
+
+            await wait_for(is_healthy, 10, "it is healthy again")
+    history.check(traffic.bodies, is_undisturbed=False)
+    print(f"{program} killed: longest wait of a caller {max(traffic.waits):.1f} s")
 
 
 async def test_sigterm_lets_turns_finish_and_the_next_start_does_the_rest(
