@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from actors.codec import Envelope, EnvelopeKind
@@ -28,6 +30,7 @@ from actors.translation import PolicyBook, delivery_of, lines_of, message_of
 from actors.writes import write
 from storage.batch import Batcher
 from storage.claims import read_pending_messages
+from storage.codec import Result
 from storage.records import Claim as StoredClaim
 from storage.records import ClaimOutcome, ClaimRequest, OwnerRenewal, StoredMessage
 from storage.records import LeaseKind as StoredLeaseKind
@@ -151,14 +154,26 @@ class Activation:
         )
         trusted_until = resources.trusted_until(sent_at)
         if effect.kind is LeaseKind.DATABASE:
-            answer = await write(resources.writer, request, lambda: trusted_until)
+            answer = await self._write_claim(request, lambda: trusted_until)
         else:
             conversation = seat.conversation
-            answer = await write(resources.writer, request, lambda: conversation.trusted_until)
+            answer = await self._write_claim(request, lambda: conversation.trusted_until)
             trusted_until = conversation.trusted_until
         if not isinstance(answer, StoredClaim):
             return LeaseLost(effect.lock_id)
         return self._claimed(effect, answer, trusted_until)
+
+    async def _write_claim(
+        self, request: ClaimRequest, until: Callable[[], float]
+    ) -> Result | None:
+        """Claim; what a dead owner still holds by the database is claimed a second time."""
+        answer = await write(self._resources.writer, request, until)
+        if not isinstance(answer, StoredClaim) or answer.outcome is not ClaimOutcome.REFUSED:
+            return answer
+        if not self._resources.table().is_dead(answer.owner or ""):
+            return answer
+        request = msgspec.structs.replace(request, take_over_from=answer.owner)
+        return await write(self._resources.writer, request, until)
 
     def _claimed(self, effect: Claim, answer: StoredClaim, trusted_until: float) -> Event:
         now = time.monotonic()

@@ -65,7 +65,8 @@ class Sweeper:
             await asyncio.sleep(seconds)
 
     async def _sweep(self, database: Database) -> None:
-        pokes = await pending_pokes(database, MIN_AGE_SECONDS, LIMIT)
+        dead = self._table().dead_owners
+        pokes = await pending_pokes(database, MIN_AGE_SECONDS, LIMIT, dead)
         if pokes:
             log.info("swept", pokes=len(pokes))
             await asyncio.gather(*(self._route(poke) for poke in pokes))

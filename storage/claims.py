@@ -36,6 +36,7 @@ async def claim_conversations(database: Database, requests: list[ClaimRequest]) 
         [request.lock_id for request in requests],
         [request.lease_kind.value for request in requests],
         [request.owner_ttl_seconds for request in requests],
+        [request.take_over_from for request in requests],
     )
     found = {row["conversation_id"]: row for row in rows}
     claimed = [

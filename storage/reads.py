@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -102,18 +102,25 @@ async def unknown_conversations(database: Database, conversation_ids: list[str])
 
 
 async def pending_pokes(
-    database: Database, min_age_seconds: float, limit: int
+    database: Database, min_age_seconds: float, limit: int, dead_owners: Sequence[str] = ()
 ) -> list[PendingPoke]:
     """Return work that nobody seems to do, at most ``limit`` of messages and of deliveries each.
 
     One for each conversation with a message older than ``min_age_seconds`` that is in no live
     owner's running turn, and one for each whose first undelivered answer is due and has no live
-    owner, or was not tried for ``min_age_seconds``.
+    owner, or was not tried for ``min_age_seconds``. ``dead_owners`` are not alive, whatever the
+    database says.
     """
     waiting = await database.fetch(
-        _SWEEP_SQL["pending_messages"], min_age_seconds, limit * _MESSAGES_A_POKE, limit
+        _SWEEP_SQL["pending_messages"],
+        min_age_seconds,
+        limit * _MESSAGES_A_POKE,
+        limit,
+        list(dead_owners),
     )
-    due = await database.fetch(_SWEEP_SQL["due_deliveries"], min_age_seconds, limit)
+    due = await database.fetch(
+        _SWEEP_SQL["due_deliveries"], min_age_seconds, limit, list(dead_owners)
+    )
     return [
         PendingPoke(
             conversation_id=row["conversation_id"],

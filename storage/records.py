@@ -160,6 +160,8 @@ class ClaimRequest(Record, frozen=True):
     message_limit: int
     cached_position: int | None = None
     """Position of the context that the caller has from Redis; if it is current, none is sent."""
+    take_over_from: str | None = None
+    """An owner known to be dead: what it holds by the database is not waited for."""
 
 
 class ClaimOutcome(StrEnum):

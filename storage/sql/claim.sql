@@ -6,8 +6,11 @@ with input as (
     select *
     from unnest(
         $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-        $7::double precision[]
-    ) as t (conversation_id, epoch, owner, cluster, lock_id, lease_kind, owner_ttl_seconds)
+        $7::double precision[], $8::text[]
+    ) as t (
+        conversation_id, epoch, owner, cluster, lock_id, lease_kind, owner_ttl_seconds,
+        take_over_from
+    )
 ),
 locked as materialized (
     select c.*
@@ -34,6 +37,7 @@ judged as materialized (
             when l.epoch = i.epoch + 1 and l.lock_id = i.lock_id then 'claimed'
             when l.epoch <> i.epoch then 'stale'
             when l.owner_until > clock_timestamp() and l.owner <> i.owner
+                and l.owner is distinct from i.take_over_from
                 and (i.lease_kind = 'database' or l.lease_kind = 'database') then 'refused'
             else 'claimed'
         end as outcome

@@ -1,6 +1,6 @@
 -- name: pending_messages
 -- The oldest messages that are not in a running turn, then one for each conversation. The inner
--- limit bounds the work where very many wait.
+-- limit bounds the work where very many wait. Owners known to be dead ($4) are not waited for.
 select distinct on (waiting.conversation_id) waiting.*
 from (
     select
@@ -18,6 +18,7 @@ from (
         and (
             c.owner_until is null
             or c.owner_until <= now()
+            or c.owner = any ($4::text[])
             or c.running_job_id is null
             or m.turn_job_id is distinct from c.running_job_id
         )
@@ -43,6 +44,7 @@ where j.delivery_status = 'pending'
     and (
         c.owner_until is null
         or c.owner_until <= now()
+        or c.owner = any ($3::text[])
         or (j.delivery_attempts = 0 and j.next_delivery_at < now() - make_interval(secs => $1))
     )
     and not exists (

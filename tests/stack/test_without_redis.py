@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +13,13 @@ from tests.servers import PostgresServer, RedisServer, start_postgres
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import History
-from tests.stack.processes import process_tree, still_running
+from tests.stack.processes import kill_actor, process_tree, still_running
 from tests.stack.server import ADMIN_TOKEN, Server
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
+
+LONG_LEASE_SECONDS = 30
+"""The default. Nobody is to wait so long for a host that is known to be dead."""
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -36,6 +40,7 @@ def alone(
 ) -> Iterator[Server]:
     """A server that does not use the Redis that its settings name."""
     settings = settings_of(stubs, postgres, stack_redis)
+    settings["PROCESSING_LOCK_TTL"] = str(LONG_LEASE_SECONDS)
     server = Server(tmp_path_factory.mktemp("alone"), "--no-redis", **settings).start()
     yield server
     assert server.stop() == 0, server.log_end()
@@ -85,6 +90,27 @@ async def test_an_idle_conversation_is_cancelled_and_answered_again_without_redi
     assert cancelled["cancelled_job_id"] is None
     history = await History.when_over(postgres.url, stubs, [conversation_id])
     history.check(traffic.bodies, is_undisturbed=True)
+
+
+async def test_the_leases_of_a_killed_host_are_not_waited_for(
+    alone: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "dead")
+    outbox = conversations_for(stubs, "outbox")
+    for conversation_id in outbox:
+        stubs.delay(conversation_id, 0.01)
+        stubs.plan_platform(conversation_id, 503, 503)
+    async with open_traffic(alone.url, concurrency=200) as traffic:
+        await traffic.send_all([message(it) for it in outbox])
+        sending = await in_the_middle(traffic, stubs, ids)
+        kill_actor(alone, "ConversationHost")
+        killed_at = time.monotonic()
+        await sending
+        history = await History.when_over(postgres.url, stubs, ids + outbox)
+        done_after = time.monotonic() - killed_at
+    history.check(traffic.bodies, is_undisturbed=False)
+    print(f"no Redis: all done {done_after:.1f} s after a host was killed")
+    assert done_after < LONG_LEASE_SECONDS / 2
 
 
 async def test_two_products_on_one_machine_do_not_disturb_each_other(

@@ -144,6 +144,20 @@ async def test_the_sweeper_leaves_the_running_turn_of_a_live_owner_alone(
     assert (poke.message_id, poke.owner) == ("m1", None)
 
 
+async def test_the_sweeper_does_not_wait_for_the_leases_of_the_dead(
+    client: Client, database: Database
+) -> None:
+    await client.owned_job("c1", "m1")
+    await client.committed_job("c2", "m1", delivering=True)
+    await age(database, 4)
+    assert await reads.pending_pokes(database, 3.0, 10, ["host-2"]) == []
+    pokes = await reads.pending_pokes(database, 3.0, 10, ["host-2", "host-1"])
+    assert [(each.conversation_id, each.message_id) for each in pokes] == [
+        ("c1", "m1"),
+        ("c2", None),
+    ]
+
+
 async def test_the_sweeper_names_due_deliveries_in_order(
     client: Client, database: Database
 ) -> None:

@@ -106,6 +106,21 @@ async def test_an_owner_that_is_over_refuses_nobody(client: Client, database: Da
     assert (second.outcome, second.epoch) == (ClaimOutcome.CLAIMED, 2)
 
 
+async def test_what_a_dead_owner_holds_by_the_database_is_claimed_by_its_successor(
+    client: Client,
+) -> None:
+    await client.accept_one(message("c1", "m1"))
+    held = LeaseKind.DATABASE
+    await client.claim(claim("c1", owner="host-1", lease_kind=held))
+    for take_over_from in (None, "host-3"):
+        refused = await client.claim(
+            claim("c1", 1, "host-2", lease_kind=held, take_over_from=take_over_from)
+        )
+        assert (refused.outcome, refused.owner) == (ClaimOutcome.REFUSED, "host-1")
+    taken = await client.claim(claim("c1", 1, "host-2", lease_kind=held, take_over_from="host-1"))
+    assert (taken.outcome, taken.epoch) == (ClaimOutcome.CLAIMED, 2)
+
+
 async def test_a_claim_brings_the_context_unless_the_caller_has_it(client: Client) -> None:
     job_id = await client.owned_job("c1", "m1", "m2")
     await client.do(commit("c1", job_id, "m2", "m1"))
