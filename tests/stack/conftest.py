@@ -19,6 +19,17 @@ from tests.stack.server import ADMIN_TOKEN, Server
 from tests.stack.stubs import Stubs
 
 LEASE_SECONDS = 3
+LONGEST_TEST_SECONDS = 120
+"""The first test of a server pays for its start, on a machine that may have much else to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and give those their time that do not say how much."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.stack)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LONGEST_TEST_SECONDS))
 
 
 @pytest.fixture(scope="session")
