@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -12,7 +12,8 @@ from actors.outcome import Outcome, OutcomeKind
 __all__ = ["Expectation", "Expectations"]
 
 MAX_KEPT = 16
-"""Outcomes kept for one waiter; a message has but a few."""
+"""Outcomes kept for one waiter, the latest: the more often a message is sent, the more often all
+who wait for it hear that its turn is running."""
 
 _Key = tuple[str, str]
 
@@ -27,7 +28,7 @@ class Expectation:
         """Owner id of the host that has taken the message in, as far as is known."""
         self.is_routed = False
         self._book = book
-        self._outcomes: list[Outcome] = []
+        self._outcomes: deque[Outcome] = deque(maxlen=MAX_KEPT)
         self._arrived = asyncio.Event()
         self.is_over = False
         """Whether waiting is in vain: this ingress is about to stop."""
@@ -46,8 +47,7 @@ class Expectation:
 
     def put(self, outcome: Outcome) -> None:
         """Take in an outcome."""
-        if len(self._outcomes) < MAX_KEPT:
-            self._outcomes.append(outcome)
+        self._outcomes.append(outcome)
         self._arrived.set()
 
     def end(self) -> None:
@@ -62,7 +62,8 @@ class Expectation:
                 while True:
                     for position, outcome in enumerate(self._outcomes):
                         if outcome.kind in kinds:
-                            return self._outcomes.pop(position)
+                            del self._outcomes[position]
+                            return outcome
                     if self.is_over:
                         return None
                     self._arrived.clear()

@@ -47,11 +47,11 @@ async def test_at_the_same_moment_one_turn_answers_all(
     client: httpx.AsyncClient, stubs: Stubs, conversation_id: str, inside: Inside
 ) -> None:
     body = message(conversation_id)
-    answers = await asyncio.gather(*(enhanced(client, body) for _ in range(20)))
+    answers = await asyncio.gather(*(enhanced(client, body) for _ in range(40)))
     results = [it["result"] for it in answers]
     assert {it["status"] for it in results} == {"completed"}
     assert len({it["job_id"] for it in results}) == 1
-    assert sorted(it["duplicate"] for it in results) == [False] + [True] * 19
+    assert sorted(it["duplicate"] for it in results) == [False] + [True] * 39
     assert len(stubs.ai_calls(conversation_id)) == 1
     assert len(stubs.deliveries(conversation_id)) == 1
     assert len(await inside.jobs(conversation_id)) == 1
