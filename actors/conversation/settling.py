@@ -59,11 +59,11 @@ def _is_with_agent(c: Conversation, message: Message) -> bool:
 
 def on_settled(c: Conversation, event: MessageSettled, now: float) -> None:
     """The end of a message is written down: tell its caller."""
-    message, status, reason = c.settling.pop(event.message_id)
-    c.idle_since = now
     if event.fate is Fate.FENCED:
         fence(c, now)
         return
+    message, status, reason = c.settling.pop(event.message_id)
+    c.idle_since = now
     if event.fate is not Fate.DONE:
         c.emit(Tell(message.message_id, Word.GONE))
     elif status == "rejected":

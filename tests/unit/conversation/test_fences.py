@@ -212,3 +212,13 @@ def test_late_answers_about_settlements_and_deliveries_of_an_earlier_epoch_are_i
     script.counted("j0")
     assert script.give(e.DeliveryEnded(epoch - 1, "j0", "retry", 0, 9.0)) == ()
     assert script.phase is Phase.IDLE
+
+
+def test_the_caller_of_a_fenced_settlement_is_told_what_the_database_says() -> None:
+    script = _in(settling)
+    script.settled("1", e.Fate.FENCED)
+    script.tick(30.0)
+    script.grant()
+    script.claim()
+    script.fetched()
+    assert script.words() == {"m1": Word.GONE}

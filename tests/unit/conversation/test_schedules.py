@@ -13,7 +13,12 @@ from actors.conversation import BusyPolicy, Limits, Policy
 from actors.conversation import events as e
 from tests.unit.conversation.world import Request, World
 
-HOSTS = st.sampled_from(["host-0", "host-1"])
+HOSTS = st.sampled_from(["host-0", "host-0", "host-0", "host-1"])
+NUMBERS = st.integers(0, 30)
+MISHAPS = [
+    *("crash", "drain", "reset", "pause"),
+    *("redis empty", "redis away", "redis back", "answer lost"),
+]
 MESSAGES = st.sampled_from([f"m{number}" for number in range(8)])
 CHOICES = st.sampled_from(
     ["well", "well", "well", "fail", "dead", "silent", "transfer", "end", "unknown", "unreachable"]
@@ -46,6 +51,7 @@ class Schedule(RuleBasedStateMachine):
     """Two hosts, one conversation, and everything that can go wrong."""
 
     world: World
+    count = 0
 
     @initialize(first=POLICIES, second=POLICIES, limits=st.sampled_from([ROOMY, TIGHT]))
     def begin(self, first: Policy, second: Policy, limits: Limits) -> None:
@@ -75,67 +81,63 @@ class Schedule(RuleBasedStateMachine):
             epoch = max(0, self.world.database.epoch - epochs_ago)
             self.world.repeat(message_id, host, epoch)
 
-    @rule(number=st.integers(0, 30), choice=CHOICES)
+    @rule(count=st.integers(2, 5), host=HOSTS, bot=st.sampled_from([0, 0, 1]))
+    def burst(self, count: int, host: str, bot: int) -> None:
+        for _ in range(count):
+            self.count += 1
+            self.world.submit(f"b{self.count}", host, bot=bot)
+
+    @rule(number=NUMBERS, choice=CHOICES)
     def perform(self, number: int, choice: str) -> None:
         request = self._request(number)
         if request is not None:
             self.world.perform(request, choice)
 
+    @rule(numbers=st.lists(NUMBERS, min_size=3, max_size=12))
+    def perform_some(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.perform(number, "well")
+
     @rule(count=st.integers(1, 12))
     def perform_oldest(self, count: int) -> None:
         for _ in range(count):
-            if self.world.requests:
-                self.world.perform(self.world.requests[0])
+            self.perform(0, "well")
 
-    @rule(number=st.integers(0, 30))
-    def lose_answer(self, number: int) -> None:
-        request = self._request(number)
-        if request is not None and request.event is None and hasattr(request.effect, "epoch"):
-            self.world.lose_answer(request)
-
-    @rule(host=HOSTS, seconds=st.sampled_from([0.5, 1.0, 2.0, 6.0, 25.0, 40.0, 61.0]))
+    @rule(host=HOSTS, seconds=st.sampled_from([0.5, 1.0, 2.0, 5.0, 12.0]))
     def pass_time(self, host: str, seconds: float) -> None:
         self.world.advance(seconds)
         self.world.tick(host)
 
-    @rule(host=HOSTS)
-    def tick(self, host: str) -> None:
-        self.world.tick(host)
+    @rule(host=HOSTS, kind=st.sampled_from(["tick", "renew", "renew", "sweep"]))
+    def keep_house(self, host: str, kind: str) -> None:
+        {"tick": self.world.tick, "renew": self.world.renew, "sweep": self.world.sweep}[kind](host)
 
-    @rule(host=HOSTS)
-    def renew(self, host: str) -> None:
-        self.world.renew(host)
-
-    @rule(host=HOSTS)
-    def sweep(self, host: str) -> None:
-        self.world.sweep(host)
-
-    @rule(host=HOSTS)
-    def crash(self, host: str) -> None:
-        self.world.crash(host)
-
-    @rule(host=HOSTS)
-    def drain(self, host: str) -> None:
-        if self.world.seats[host] is not None:
-            self.world.give(host, e.Released())
-
-    @rule(number=st.integers(0, 30))
+    @rule(number=NUMBERS)
     def cancel_job(self, number: int) -> None:
         jobs = list(self.world.database.jobs)
         if jobs:
             self.world.cancel_job(jobs[number % len(jobs)])
 
-    @rule()
-    def reset(self) -> None:
-        self.world.reset()
-
-    @rule()
-    def flush_redis(self) -> None:
-        self.world.flush_redis()
-
-    @rule(is_there=st.booleans())
-    def toggle_redis(self, is_there: bool) -> None:
-        self.world.has_redis = is_there
+    @rule(number=NUMBERS, host=HOSTS, kind=st.sampled_from(MISHAPS))
+    def mishap(self, number: int, host: str, kind: str) -> None:
+        world, request = self.world, self._request(number)
+        match kind:
+            case "crash":
+                world.crash(host)
+            case "drain" if world.seats[host] is not None:
+                world.give(host, e.Released())
+            case "reset":
+                world.reset()
+            case "redis empty":
+                world.flush_redis()
+            case "redis away" | "redis back":
+                world.has_redis = kind == "redis back"
+            case "pause":
+                world.advance(40.0)
+            case "answer lost" if request is not None and request.is_write:
+                world.lose_answer(request)
+            case _:
+                pass
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -148,7 +150,7 @@ def _fields(policy: Policy) -> dict[str, Any]:
 
 
 Schedule.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -24,6 +24,11 @@ class Request:
     effect: fx.Effect
     event: e.Event | None = None
 
+    @property
+    def is_write(self) -> bool:
+        """Whether it is a write that has not been done."""
+        return self.event is None and hasattr(self.effect, "epoch")
+
 
 class World(Services):
     """Holds all that outlives a host, and what is on its way."""
@@ -126,6 +131,8 @@ class World(Services):
             seat.is_owner = True
         assert seat.is_owner or conversation.phase not in OWNED
         assert fx.Passivate() not in effects[:-1], "forgotten, and goes on"
+        if conversation.phase is Phase.FENCED is not before:
+            assert self.database.epoch > conversation.epoch, "fenced by nobody"
         for effect in effects:
             check_effect(self.database, seat, effect, before, self.now)
             self._take(seat, effect)
@@ -256,7 +263,7 @@ class World(Services):
         """Let everything go well until nothing is left to do."""
         self.has_redis = True
         for round_number in range(400):
-            for _ in range(500):
+            for _ in range(500 + 50 * len(self.database.rows)):
                 if not self.requests:
                     break
                 self.perform(self.requests[0])
