@@ -38,6 +38,8 @@ class EnvelopeKind(StrEnum):
     """The job was cancelled in the database."""
     RESET = "reset"
     """The epoch was raised by an operator."""
+    FORGET = "forget"
+    """The conversation was erased: what is still in memory of it is void."""
 
 
 class Envelope(Record, frozen=True):

@@ -137,6 +137,12 @@ class Gateway:
             self._send(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.RESET), [])
         )
 
+    def notify_erased(self, conversation_id: str) -> None:
+        """Tell the host that the conversation is not in the database any more."""
+        self._spawn(
+            self._send(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET), [])
+        )
+
     async def simulated_deliveries(self) -> list[dict[str, object]]:
         """What the simulated platform got, newest first, of all hosts that answer."""
         found: list[dict[str, object]] = []

@@ -26,6 +26,7 @@ from actors.conversation.events import (
     Event,
     JobCancelled,
     LeaseKind,
+    LeaseLost,
     MessageReceived,
     Poked,
 )
@@ -37,6 +38,7 @@ from actors.ports import Directory
 from actors.resources import Resources
 from actors.router import Host, RoutingTable
 from actors.runner import Runner
+from actors.seat import Seat
 from actors.services import Services
 from actors.translation import message_of
 from actors.writer_link import WriterLink
@@ -153,7 +155,10 @@ class ConversationHost:
         if self._is_draining:
             return  # the database has it, and the next owner will find it
         known = envelope.conversation_id in runner.seats
-        if envelope.kind is EnvelopeKind.CANCEL_JOB and not known:
+        if not known and envelope.kind in (EnvelopeKind.CANCEL_JOB, EnvelopeKind.FORGET):
+            return
+        if envelope.kind is EnvelopeKind.FORGET:
+            self._forget(runner, runner.seats[envelope.conversation_id])
             return
         seat = runner.seat(envelope.conversation_id)
         message_id = envelope.message_id
@@ -172,6 +177,12 @@ class ConversationHost:
         else:
             event = Poked(message_id, envelope.epoch)
         runner.dispatch(seat, event)
+
+    def _forget(self, runner: Runner, seat: Seat) -> None:
+        """Let go of a conversation that was erased; one with its id may come anew."""
+        lock_id = seat.conversation.lock_id
+        if lock_id:  # else it holds nothing, and its claim will find nothing
+            runner.dispatch(seat, LeaseLost(lock_id))
 
     def _report(self, runner: Runner) -> HostReport:
         conversations = [seat.conversation for seat in runner.seats.values()]

@@ -85,5 +85,14 @@ class Sweeper:
         return next((h.name for h in self._table().hosts if h.owner == owner), None)
 
     async def _clean_up(self, database: Database) -> None:
-        removed = await cleanup(database, self._settings.retention_hours, dry_run=False)
+        removed = await cleanup(
+            database, self._settings.retention_hours, on_erased=self._tell_erased
+        )
         log.info("retention", conversations=removed.conversations)
+
+    async def _tell_erased(self, conversation_ids: list[str]) -> None:
+        """Tell the hosts. States in Redis have ended by themselves when something is that old."""
+        for conversation_id in conversation_ids:
+            await self._hosts.send(
+                Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET)
+            )

@@ -50,6 +50,10 @@ class Gateway(Protocol):
         """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
         ...
 
+    def notify_erased(self, conversation_id: str) -> None:
+        """Tell the host that the conversation is not in the database any more."""
+        ...
+
     @property
     def is_serving(self) -> bool:
         """Whether at least one writer and one host answer."""

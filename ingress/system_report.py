@@ -88,6 +88,8 @@ class SystemReport:
 
         async def forget(conversation_ids: list[str]) -> None:
             nonlocal states, leases
+            for conversation_id in conversation_ids:
+                self._gateway.notify_erased(conversation_id)
             if self._redis is not None:
                 states += await self._redis.forget(conversation_ids)
                 leases += await self._redis.release_many(conversation_ids)

@@ -8,13 +8,14 @@ from pydantic import SecretStr
 
 __all__ = ["SHORTEST_JWT_SECRET", "SHORTEST_TOKEN", "weakness_of"]
 
-SHORTEST_TOKEN = 16
+SHORTEST_TOKEN = 8
 SHORTEST_JWT_SECRET = 32
 _FEWEST_DIFFERENT_CHARACTERS = 6
 _WELL_KNOWN = re.compile(
     r"^your[-_ ]|[-_ ]here$|change[-_ ]?(me|it|this)|replace[-_ ]?(me|this|with)"
     r"|placeholder|example"
-    r"|^(dev|test|default|demo|sample|admin|pancake|secret|token|password)[-_ ]"
+    # Nothing but the words that every example is made of.
+    r"|^((dev|test|default|demo|sample|admin|pancake|access|secret|token|password|key)[-_ ]?)+\d*$"
     r"|^(0?123456789|abcdefgh|qwerty|deadbeef)",
     re.IGNORECASE,
 )

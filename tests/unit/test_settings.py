@@ -178,7 +178,8 @@ def test_a_cluster_has_one_database() -> None:
         "your-pancake-token-here",
         "changeme-changeme-changeme",
         "aaaaaaaaaaaaaaaaaaaaaaaa",
-        "test-token-for-everything",
+        "test_token",
+        "admin-access-token-123",
     ],
 )
 @pytest.mark.parametrize("name", list(GOOD))
@@ -193,6 +194,8 @@ def test_production_refuses_weak_tokens(name: str, token: str | None) -> None:
 
 def test_production_takes_good_tokens_that_differ() -> None:
     assert load_settings(environment="production", **GOOD).is_production
+    longer = {name: f"admin-{token}" for name, token in GOOD.items()}
+    assert load_settings(environment="production", **longer).is_production
     with pytest.raises(InvalidSettings, match="differ"):
         load_settings(environment="production", **dict.fromkeys(GOOD, "9f2c1d7b5e8a4063b1c2"))
     with pytest.raises(InvalidSettings, match=r"^JWT_SECRET"):

@@ -89,6 +89,9 @@ class FakeGateway:
     def notify_reset(self, conversation_id: str) -> None:
         self.calls.append(("reset", conversation_id))
 
+    def notify_erased(self, conversation_id: str) -> None:
+        self.calls.append(("erased", conversation_id))
+
     def describe_actors(self) -> list[dict[str, object]]:
         return [{"kind": "ConversationHost", "turns": 3}, {"kind": "StorageWriter"}]
 
