@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from actors.cluster_view import ClusterView
 from actors.codec import (
-    ClusterReport,
     Envelope,
     EnvelopeKind,
     decode_cluster_report,
@@ -20,7 +20,6 @@ from actors.codec import (
 from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
 from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavailable
-from actors.router import RoutingTable
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
 from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
@@ -45,11 +44,11 @@ class Gateway:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._ingress_id = f"ingress-{uuid.uuid4().hex[:12]}"
-        self._report = ClusterReport(table=RoutingTable())
+        self._view = ClusterView()
         self._expectations = Expectations()
         self._accepting = 0
-        self._writer = WriterLink(directory, lambda: self._report.table)
-        self._hosts = HostLink(directory, lambda: self._report.table)
+        self._writer = WriterLink(directory, lambda: self._view.table)
+        self._hosts = HostLink(directory, lambda: self._view.table)
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: set[str] = set()
         self._serving = asyncio.Event()
@@ -146,7 +145,7 @@ class Gateway:
     async def simulated_deliveries(self) -> list[dict[str, object]]:
         """What the simulated platform got, newest first, of all hosts that answer."""
         found: list[dict[str, object]] = []
-        for host in self._report.table.hosts:
+        for host in self._view.table.hosts:
             try:
                 async with asyncio.timeout(DELIVERIES_TIMEOUT_SECONDS):
                     found += await self._directory.host(host.name).deliveries()
@@ -158,44 +157,16 @@ class Gateway:
     @property
     def is_serving(self) -> bool:
         """Whether every writer reaches the database, and a host answers."""
-        report = self._report
-        return bool(report.table.hosts) and bool(report.writers) and all(report.writers.values())
+        return self._view.is_serving
 
     @property
     def redis_everywhere(self) -> bool:
         """Whether every host has its leases in Redis."""
-        hosts = self._report.hosts
-        return bool(hosts) and all(it.has_redis and not it.database_leases for it in hosts)
-
-    @property
-    def queued(self) -> int:
-        """How many messages are being accepted, or waited for, in this ingress."""
-        return self._accepting + len(self._expectations)
+        return self._view.redis_everywhere
 
     def describe_actors(self) -> list[dict[str, object]]:
         """One object an actor, as the supervisor last saw it, for operators."""
-        hosts: list[dict[str, object]] = [
-            {
-                "kind": "ConversationHost",
-                "name": it.name,
-                "owner": f"{it.name}#{it.incarnation}",
-                "node": it.node,
-                "process_id": it.process_id,
-                "conversations": it.conversations,
-                "turns": it.turns,
-                "waiting_messages": it.waiting_messages,
-                "redis_leases": it.redis_leases,
-                "database_leases": it.database_leases,
-                "has_redis": it.has_redis,
-                "shards": len(self._report.table.shards_of(it.name)),
-            }
-            for it in self._report.hosts
-        ]
-        writers: list[dict[str, object]] = [
-            {"kind": "StorageWriter", "name": name, "has_database": healthy}
-            for name, healthy in self._report.writers.items()
-        ]
-        return [*hosts, *writers]
+        return self._view.describe_actors()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -203,7 +174,7 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, envelope: Envelope, waiting: list[Expectation]) -> None:
-        target = self._report.table.host_of(envelope.conversation_id)
+        target = self._view.table.host_of(envelope.conversation_id)
         owner = target.owner if target is not None else None
         for expectation in waiting:
             expectation.routed_to = owner
@@ -218,22 +189,22 @@ class Gateway:
         while True:
             try:
                 async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
-                    answer = await self._directory.supervisor().watch(self._report.table.version)
+                    answer = await self._directory.supervisor().watch(self._view.table.version)
             except (PeerUnavailable, TimeoutError) as error:
                 log.warning("supervisor_unreachable", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            self._report = decode_cluster_report(answer)
+            self._view.report = decode_cluster_report(answer)
             if self.is_serving:
                 self._serving.set()
-            for host in self._report.table.hosts:
+            for host in self._view.table.hosts:
                 if host.name not in self._listening:
                     self._listening.add(host.name)
                     self._spawn(self._listen(host.name))
 
     async def _listen(self, host: str) -> None:
         """Hear what a host has to tell, as long as it is in the routing table."""
-        while any(it.name == host for it in self._report.table.hosts):
+        while any(it.name == host for it in self._view.table.hosts):
             try:
                 async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
                     outcomes = await self._directory.host(host).next_outcomes(self._ingress_id)
@@ -248,7 +219,7 @@ class Gateway:
         """Hand what is waited for to its host again, where that host is another one by now."""
         while True:
             await asyncio.sleep(REROUTE_INTERVAL_SECONDS)
-            table = self._report.table
+            table = self._view.table
             moved: dict[tuple[str, str], list[Expectation]] = {}
             for expectation in self._expectations:
                 target = table.host_of(expectation.key[0])
