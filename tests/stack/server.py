@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -98,6 +99,12 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
+
+    def close(self) -> None:
+        """Stop it, check that it stopped as it should, and remove its data."""
+        code = self.stop()
+        assert code == 0, f"it ended with {code}:\n{self.log_end()}"
+        shutil.rmtree(self.data_dir)
 
     def log_end(self, size: int = 4000) -> str:
         """Return the end of its log."""

@@ -32,7 +32,7 @@ def embedded(stubs: Stubs, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         RATE_LIMIT="off",
     ).start()
     yield server
-    assert server.stop() == 0, server.log_end()
+    server.close()
 
 
 def database_of(server: Server) -> str:
