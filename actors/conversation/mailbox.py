@@ -44,6 +44,15 @@ class Mailbox:
     def __iter__(self) -> Iterator[Message]:
         return iter(self._waiting)
 
+    @property
+    def is_torn(self) -> bool:
+        """Whether the turn that an earlier owner began, and is next, may be here only in part."""
+        head = self.first
+        if head is None or head.turn_job_id is None or not self.has_more:
+            return False
+        is_full = len(self._waiting) >= self._limits.waiting_messages
+        return not is_full and self._waiting[-1].turn_job_id == head.turn_job_id
+
     def find(self, message_id: str) -> Message | None:
         """Return the waiting message of this id."""
         return next((m for m in self._waiting if m.message_id == message_id), None)

@@ -19,7 +19,8 @@ def advance(c: Conversation, now: float) -> None:
     While the database is being asked for what it holds no turn starts, so that none is started
     ahead of an earlier message.
     """
-    if c.fetching is None and (c.unconfirmed or (c.mailbox.has_more and not c.mailbox)):
+    is_short = c.mailbox.is_torn or (c.mailbox.has_more and not c.mailbox)
+    if c.fetching is None and (c.unconfirmed or is_short):
         _fetch(c)
     if c.fetching is not None:
         return

@@ -70,7 +70,8 @@ def test_a_claim_answered_past_the_trust_window_starts_nothing() -> None:
     script.receive("1")
     script.grant()
     script.now = 28.0
-    script.claim(message("1", 1), trusted_until=28.0)
+    due = Delivery("j0", "default", "body", ("m0",))
+    script.claim(message("1", 1), deliveries=((due, 0.0),), trusted_until=28.0)
     assert not [it for it in script.effects if isinstance(it, SILENT)]
     assert script.phase is Phase.BLOCKED
 

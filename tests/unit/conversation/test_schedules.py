@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -150,9 +151,9 @@ def _fields(policy: Policy) -> dict[str, Any]:
 
 
 Schedule.TestCase.settings = settings(
-    max_examples=200,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestSchedule = Schedule.TestCase
+TestSchedule = pytest.mark.timeout(300)(Schedule.TestCase)
