@@ -137,29 +137,36 @@ class RayActorFactory:
 
 
 def start_cluster(settings: Settings, directory: Path) -> str:
-    """Start Ray on this machine, with its files under ``directory``; return its address."""
-    with _signal_handlers_kept():
-        context: Any = ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.getLevelNamesMapping()[settings.log_level],
-            _temp_dir=str(directory),
-        )
+    """Start Ray on this machine, with its files under ``directory``; return its address.
+
+    Raises ``ConnectionError``.
+    """
+    context = _connect(
+        settings,
+        address="local",
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        _temp_dir=str(directory),
+    )
     return str(context.address_info["address"])
 
 
 def join_cluster(settings: Settings) -> None:
     """Connect to the Ray cluster at ``RAY_ADDRESS``. Raises ``ConnectionError``."""
+    _connect(settings, address=settings.ray_address or "auto")
+
+
+def _connect(settings: Settings, **options: Any) -> Any:
     with _signal_handlers_kept():
-        ray.init(
-            address=settings.ray_address or "auto",
-            namespace=NAMESPACE,
-            log_to_driver=False,
-            logging_level=logging.getLevelNamesMapping()[settings.log_level],
-        )
+        try:
+            return ray.init(
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.getLevelNamesMapping()[settings.log_level],
+                **options,
+            )
+        except Exception as error:  # Ray says with a bare Exception that it did not come up in time
+            raise ConnectionError(str(error)) from error
 
 
 @contextmanager

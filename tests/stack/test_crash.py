@@ -26,7 +26,7 @@ from tests.stack.traffic import (
     open_traffic,
 )
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 RESTART_SECONDS = 10.0
 """In which Ray has an actor running again, on a machine that has much to do."""

@@ -29,7 +29,7 @@ CONVERSATIONS = 40
 AI_SECONDS = 1.0
 
 PAUSE_SECONDS = 0.2
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 150.0
 REFUSALS = (503, 429)
 """Statuses that say: nothing is known to be stored, send it again."""
 
