@@ -16,7 +16,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.message import Message
 from actors.conversation.phase import IN_TURN, Phase
-from actors.conversation.tenure import hold
+from actors.conversation.tenure import hold, start_over
 
 if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
@@ -59,16 +59,19 @@ def on_message(c: Conversation, event: MessageReceived, now: float) -> None:
         take_in(c, message, now)
     else:
         hold(c, message.message_id, event.epoch)
+    if event.epoch > c.epoch:
+        start_over(c, event.epoch)
 
 
 def on_poked(c: Conversation, event: Poked, now: float) -> None:
     """Somebody asks after a message: say where it stands, or look it up."""
-    if event.message_id is None:
-        return
-    if c.knows(event.message_id):
-        _repeat(c, event.message_id)
-    else:
-        hold(c, event.message_id, event.epoch)
+    if event.message_id is not None:
+        if c.knows(event.message_id):
+            _repeat(c, event.message_id)
+        else:
+            hold(c, event.message_id, event.epoch)
+    if event.epoch > c.epoch:
+        start_over(c, event.epoch)
 
 
 def on_fetched(c: Conversation, event: PendingFetched, now: float) -> None:

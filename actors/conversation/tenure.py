@@ -71,6 +71,17 @@ def fence(c: Conversation, now: float) -> None:
     c.is_wanted = wanted
 
 
+def start_over(c: Conversation, epoch: int) -> None:
+    """The epoch is known to have been raised since our claim: begin afresh from the one that holds.
+
+    What is held is void, and a new claim shows what is pending.
+    """
+    drop(c)
+    c.epoch = epoch
+    c.is_wanted = True
+    acquire(c)
+
+
 def drop(c: Conversation) -> bool:
     """Let go of everything; answer whether there was work in it.
 

@@ -92,7 +92,15 @@ cross join lateral (
         m.metadata::text as metadata,
         m.attachments::text as attachments,
         m.context::text as context,
-        m.turn_job_id::text as turn_job_id
+        -- A turn that has ended without the message does not hold it any more.
+        case
+            when exists (
+                select from jobs t
+                where t.id = m.turn_job_id
+                    and t.committed_at is null
+                    and t.status in ('queued', 'processing', 'superseded')
+            ) then m.turn_job_id::text
+        end as turn_job_id
     from messages m
     where m.conversation_id = w.conversation_id and m.processed_at is null
     order by m.seq

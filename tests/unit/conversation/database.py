@@ -81,8 +81,15 @@ class Database:
     @property
     def pending(self) -> list[Message]:
         """The messages that nobody has decided, by order of acceptance."""
-        rows = [row.message for row in self.rows.values() if not row.is_processed]
+        rows = [self._as_read(row.message) for row in self.rows.values() if not row.is_processed]
         return sorted(rows, key=lambda message: message.seq)
+
+    def _as_read(self, message: Message) -> Message:
+        """A turn that has ended without the message does not hold it any more."""
+        turn = self.jobs.get(message.turn_job_id or "")
+        if turn is not None and turn.committed_by is None and turn.status in UNFINISHED:
+            return message
+        return replace(message, turn_job_id=None)
 
     @property
     def undelivered(self) -> list[Job]:
