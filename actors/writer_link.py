@@ -10,7 +10,16 @@ from typing import cast
 from actors.ports import Directory, PeerUnavailable
 from actors.router import RoutingTable
 from storage.batch import Batcher, QueueFull
-from storage.codec import Operation, Result, StorageFailure, decode_results, encode_batch
+from storage.codec import (
+    MAX_BATCH_CHARACTERS,
+    MAX_QUEUED_CHARACTERS,
+    Operation,
+    Result,
+    StorageFailure,
+    decode_results,
+    encode_batch,
+    weight_of,
+)
 
 __all__ = ["WriterLink"]
 
@@ -45,7 +54,12 @@ class WriterLink:
         batcher = self._batchers.get((writer, kind))
         if batcher is None:
             batcher = Batcher(
-                partial(self._flush, writer), max_batch=MAX_BATCH, max_queued=MAX_QUEUED
+                partial(self._flush, writer),
+                max_batch=MAX_BATCH,
+                max_queued=MAX_QUEUED,
+                weigh=weight_of,
+                max_weight=MAX_BATCH_CHARACTERS,
+                max_queued_weight=MAX_QUEUED_CHARACTERS,
             )
             self._batchers[writer, kind] = batcher
         return batcher

@@ -21,8 +21,11 @@ class QueueFull(Exception):
 class _Submission(Generic[Item, Answer]):
     """The items of one caller, and the answers that have come so far."""
 
-    def __init__(self, items: Sequence[Item], done: asyncio.Future[None]) -> None:
+    def __init__(
+        self, items: Sequence[Item], weights: list[int], done: asyncio.Future[None]
+    ) -> None:
         self.items = items
+        self.weights = weights
         self.answers: list[Answer] = []
         self.taken = 0
         self.done = done
@@ -43,6 +46,9 @@ class Batcher(Generic[Item, Answer]):
     While one batch is being flushed the next one fills; there is no other delay. ``flush`` returns
     one answer an item, in order. If it raises, all callers with an item in the batch get the
     exception. At most ``max_queued`` items wait (``QueueFull`` beyond).
+
+    Where items differ much in size, ``weigh`` says how heavy one is: a batch of more than one item
+    weighs at most ``max_weight``, and what waits at most ``max_queued_weight``.
     """
 
     def __init__(
@@ -51,10 +57,17 @@ class Batcher(Generic[Item, Answer]):
         *,
         max_batch: int,
         max_queued: int,
+        weigh: Callable[[Item], int] | None = None,
+        max_weight: int = 0,
+        max_queued_weight: int = 0,
     ) -> None:
         self._flush = flush
         self._max_batch = max_batch
         self._max_queued = max_queued
+        self._weigh = weigh
+        self._max_weight = max_weight
+        self._max_queued_weight = max_queued_weight
+        self._queued_weight = 0
         self._queue: deque[_Submission[Item, Answer]] = deque()
         self._queued = 0
         self._worker: asyncio.Task[None] | None = None
@@ -70,11 +83,16 @@ class Batcher(Generic[Item, Answer]):
             return []
         if self._queued + len(items) > self._max_queued:
             raise QueueFull(f"{self._queued} items are waiting")
+        weights = [self._weigh(item) for item in items] if self._weigh is not None else []
+        weight = sum(weights)
+        if self._queued and self._queued_weight + weight > self._max_queued_weight:
+            raise QueueFull(f"{self._queued} heavy items are waiting")
         submission: _Submission[Item, Answer] = _Submission(
-            items, asyncio.get_running_loop().create_future()
+            items, weights, asyncio.get_running_loop().create_future()
         )
         self._queue.append(submission)
         self._queued += len(items)
+        self._queued_weight += weight
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         await submission.done
@@ -95,6 +113,7 @@ class Batcher(Generic[Item, Answer]):
             while self._queue:
                 self._queue.popleft().fail(asyncio.CancelledError())
             self._queued = 0
+            self._queued_weight = 0
 
     async def _flush_once(self) -> None:
         shares, batch = self._take()
@@ -114,14 +133,30 @@ class Batcher(Generic[Item, Answer]):
         """Take the oldest items: whose they are (and how many each), and the items."""
         shares: list[tuple[_Submission[Item, Answer], int]] = []
         batch: list[Item] = []
+        weight = 0
         while self._queue and len(batch) < self._max_batch:
             submission = self._queue[0]
             start = submission.taken
-            part = submission.items[start : start + self._max_batch - len(batch)]
-            submission.taken += len(part)
-            batch += part
-            shares.append((submission, len(part)))
-            if submission.taken == len(submission.items):
-                self._queue.popleft()
+            end = min(start + self._max_batch - len(batch), len(submission.items))
+            if submission.weights:
+                end, weight = self._bearable(submission.weights, start, end, weight)
+            if end == start:
+                break
+            submission.taken = end
+            batch += submission.items[start:end]
+            shares.append((submission, end - start))
+            if end < len(submission.items):
+                break
+            self._queue.popleft()
         self._queued -= len(batch)
+        self._queued_weight -= weight
         return shares, batch
+
+    def _bearable(self, weights: list[int], start: int, end: int, weight: int) -> tuple[int, int]:
+        """Return where a batch that weighs so much already has to end, and its weight then."""
+        for place in range(start, end):
+            heavier = weight + weights[place]
+            if weight and heavier > self._max_weight:
+                return place, weight
+            weight = heavier
+        return end, weight

@@ -23,6 +23,8 @@ from storage.records import (
 )
 
 __all__ = [
+    "MAX_BATCH_CHARACTERS",
+    "MAX_QUEUED_CHARACTERS",
     "FencedOperation",
     "Operation",
     "OperationKind",
@@ -32,7 +34,13 @@ __all__ = [
     "decode_results",
     "encode_batch",
     "encode_results",
+    "weight_of",
 ]
+
+MAX_BATCH_CHARACTERS = 4_194_304
+"""Texts of a batch: no more than PostgreSQL stores well within a statement's time."""
+MAX_QUEUED_CHARACTERS = 268_435_456
+"""Texts that wait for one writer in one process."""
 
 
 class OperationKind(StrEnum):
@@ -90,6 +98,15 @@ _operations = {
     kind.value: (kind, msgspec.msgpack.Decoder(record)) for kind, record in _RECORDS.items()
 }
 _results = {name: msgspec.msgpack.Decoder(kind) for name, kind in _RESULTS.items()}
+
+
+def weight_of(operation: Operation) -> int:
+    """Return how many characters an operation's texts have."""
+    return sum(
+        len(value)
+        for name in operation.__struct_fields__
+        if type(value := getattr(operation, name)) is str
+    )
 
 
 def encode_batch(operations: Sequence[Operation]) -> bytes:

@@ -13,11 +13,14 @@ from storage.accept import accept_messages
 from storage.batch import Batcher, QueueFull
 from storage.claims import claim_conversations, renew_owners
 from storage.codec import (
+    MAX_BATCH_CHARACTERS,
+    MAX_QUEUED_CHARACTERS,
     OperationKind,
     Result,
     StorageFailure,
     decode_batch,
     encode_results,
+    weight_of,
 )
 from storage.deliveries import record_deliveries, start_deliveries
 from storage.postgres import (
@@ -79,7 +82,14 @@ class StorageWriter:
         self._connecting = asyncio.Lock()
         self._database: Database | None = None
         self._batchers: dict[OperationKind, Batcher[Any, Result]] = {
-            kind: Batcher(partial(self._flush, kind), max_batch=max_batch, max_queued=max_queued)
+            kind: Batcher(
+                partial(self._flush, kind),
+                max_batch=max_batch,
+                max_queued=max_queued,
+                weigh=weight_of,
+                max_weight=MAX_BATCH_CHARACTERS,
+                max_queued_weight=MAX_QUEUED_CHARACTERS,
+            )
             for kind in OperationKind
         }
 

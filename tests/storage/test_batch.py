@@ -76,6 +76,49 @@ async def test_too_much_at_once_is_refused_whole() -> None:
     assert sink.batches == [[1, 2], [3, 4]]
 
 
+async def test_a_batch_is_no_heavier_than_it_may_be_but_its_first_item_is_always_taken() -> None:
+    sink = Sink()
+    sink.gate.set()
+    subject = Batcher(
+        sink.flush,
+        max_batch=3,
+        max_queued=100,
+        weigh=lambda item: item,
+        max_weight=10,
+        max_queued_weight=1_000,
+    )
+    one, two = await asyncio.gather(subject.submit([4, 6, 1, 20, 2]), subject.submit([8, 1, 1, 1]))
+    assert sink.batches == [[4, 6], [1], [20], [2, 8], [1, 1, 1]]
+    assert one == [f"answer {number}" for number in (4, 6, 1, 20, 2)]
+    assert two == [f"answer {number}" for number in (8, 1, 1, 1)]
+
+
+async def test_what_weighs_too_much_to_wait_is_refused() -> None:
+    sink = Sink()
+    subject = Batcher(
+        sink.flush,
+        max_batch=10,
+        max_queued=100,
+        weigh=lambda item: item,
+        max_weight=10,
+        max_queued_weight=20,
+    )
+    first = asyncio.create_task(subject.submit([30]))
+    await sink.entered.wait()
+    second = asyncio.create_task(subject.submit([15]))
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await subject.submit([6])
+    third = asyncio.create_task(subject.submit([5]))
+    sink.gate.set()
+    assert [await it for it in (first, second, third)] == [
+        ["answer 30"],
+        ["answer 15"],
+        ["answer 5"],
+    ]
+    assert sink.batches == [[30], [15], [5]]
+
+
 async def test_a_failed_flush_fails_its_callers_and_no_others() -> None:
     sink = Sink()
     subject = batcher(sink)
