@@ -21,7 +21,7 @@ def receive_during_turn(c: Conversation, message: Message, now: float) -> None:
     assert turn is not None  # noqa: S101 -- the phase says so
     policy = message.policy.busy_policy
     if policy is BusyPolicy.REJECT and message.turn_job_id is None:
-        turn.newer.append(Newer(message.message_id, message.timestamp, None))
+        turn.note_newer(message, None)
         settling.reject(c, message)
     elif policy is BusyPolicy.RESTART and _may_restart(c, turn, message, now):
         _restart(c, turn, message)
@@ -39,12 +39,12 @@ def _queue(c: Conversation, turn: Turn, message: Message, now: float) -> None:
     else:
         job_id = message.job_id
         c.emit(Tell(message.message_id, Word.LOCKED, job_id, queued=True))
-    turn.newer.append(Newer(message.message_id, message.timestamp, job_id))
+    turn.note_newer(message, job_id)
 
 
 def _may_restart(c: Conversation, turn: Turn, message: Message, now: float) -> bool:
     limits = c.limits
-    characters = sum(len(m.content) for m in turn.messages) + len(message.content)
+    characters = sum(m.characters for m in turn.messages) + message.characters
     return (
         c.phase in (Phase.STARTING, Phase.CALLING)
         and not turn.is_yielding

@@ -34,7 +34,7 @@ def restore(c: Conversation, deliveries: tuple[tuple[Delivery, float], ...], now
 def enqueue(c: Conversation, turn: Turn, decision: Decision, event: TurnCommitted) -> None:
     """Send what a turn committed, or answer at once where there is nothing to send."""
     entry = event.delivery or Delivery(turn.job_id, turn.policy.bot_id, "", _ids(turn))
-    entry.result, entry.newer = event.result, turn.newer
+    entry.result, entry.newer = event.result, list(turn.newer.values())
     entry.failure = decision.reason
     if event.delivery is None:
         _answer(c, entry, "success", 0)

@@ -11,7 +11,8 @@ class Limits:
 
     turn_messages: int = 50
     turn_characters: int = 262_144
-    """A turn takes no further message past this many characters (its first is always taken)."""
+    """A turn takes no further message past this many characters, attachments and metadata among
+    them (its first is always taken)."""
     waiting_messages: int = 200
     undelivered_jobs: int = 16
     """With so many answers on their way to the platform, no further turn starts."""

@@ -117,9 +117,9 @@ class Mailbox:
         if head.policy.is_queue and not gathered:
             return [head]
         group = [head]
-        characters = len(head.content)
+        characters = head.characters
         for message in self._waiting[start + 1 : start + self._limits.turn_messages]:
-            characters += len(message.content)
+            characters += message.characters
             if (
                 message.turn_job_id is not None
                 or message.policy.bot_id != head.policy.bot_id

@@ -52,6 +52,11 @@ class Message:
         return not self.content and not self.attachments
 
     @property
+    def characters(self) -> int:
+        """How long it is, with all that it brings."""
+        return len(self.content) + len(self.attachments or "") + len(self.metadata or "")
+
+    @property
     def line(self) -> Line:
         """It as a line of the context."""
         return Line(ROLES[self.sender_type], self.content)

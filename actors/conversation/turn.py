@@ -49,7 +49,8 @@ class Turn:
     """A person has answered: once its messages are marked, it ends as cancelled."""
     first_position: int | None = None
     """Place in the context of its first line, once that is taken."""
-    newer: list[Newer] = field(default_factory=list)
+    newer: dict[str, Newer] = field(default_factory=dict)
+    """By message id: a rejected one may be sent, and rejected, many times."""
     decision: Decision | None = None
     """What was decided, once its commit has been issued."""
 
@@ -72,6 +73,10 @@ class Turn:
     def own_context(self) -> tuple[Line, ...] | None:
         """The context that the latest message to bring one brought, if any did."""
         return next((m.context for m in reversed(self.messages) if m.context is not None), None)
+
+    def note_newer(self, message: Message, job_id: str | None) -> None:
+        """Note a message that came while the turn was running, and the job that answers it."""
+        self.newer[message.message_id] = Newer(message.message_id, message.timestamp, job_id)
 
     def holds(self, message_id: str) -> bool:
         """Whether the message is answered by this turn."""

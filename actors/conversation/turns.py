@@ -22,7 +22,7 @@ from actors.conversation.events import (
 from actors.conversation.message import Message
 from actors.conversation.phase import Phase
 from actors.conversation.tenure import fence, hold, lose
-from actors.conversation.turn import Newer, Turn
+from actors.conversation.turn import Turn
 
 if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
@@ -90,7 +90,7 @@ def start(c: Conversation, now: float, *, gathered: bool, is_yielding: bool = Fa
     untold, c.untold = c.untold, []
     for message in untold:
         if _tell_behind(c, message):
-            turn.newer.append(Newer(message.message_id, message.timestamp, message.job_id))
+            turn.note_newer(message, message.job_id)
     mark(c, turn)
 
 

@@ -201,6 +201,24 @@ def test_a_turn_is_bounded_in_characters_but_its_first_message_is_always_taken()
     assert script.one(fx.StartTurn).message_ids == ("m1",)
 
 
+def test_what_a_message_brings_counts_for_the_bounds_of_a_turn() -> None:
+    limits = Limits(turn_characters=30)
+    waiting = [message(it, int(it), attachments='[{"a": 1}]') for it in "123"]
+    script = Script(limits=limits).own(*waiting, message("4", 4, metadata="x" * 20))
+    assert script.one(fx.StartTurn).message_ids == ("m1",)
+
+
+def test_a_message_that_is_rejected_again_and_again_is_one_newer_message() -> None:
+    script = _calling(REJECT)
+    for number in (2, 3, 4):
+        script.give(e.MessageReceived(message("2", number, REJECT, job_id=f"j{number}"), 1))
+        script.settled("2")
+    script.answered()
+    script.committed()
+    script.delivered("j1")
+    assert [it.message_id for it in script.told("1").newer] == ["m2"]
+
+
 def test_a_turn_never_mixes_bots() -> None:
     other = Policy(bot_id="other")
     script = Script().own(
