@@ -13,8 +13,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstrain
 
 __all__ = ["MAX_MESSAGE_LENGTH", "MODELS", "SUPPORTED_ACTION_TYPES"]
 
-MAX_MESSAGE_LENGTH = 32_768
-"""Characters; as long as a message that a person may send."""
+MAX_MESSAGE_LENGTH = 262_144
+"""Characters; as long as all that a turn may answer."""
 
 Message = Annotated[str, StringConstraints(max_length=MAX_MESSAGE_LENGTH, pattern=r"\S")]
 Label = Annotated[str, StringConstraints(max_length=1024, pattern=r"\S")]

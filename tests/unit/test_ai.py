@@ -145,7 +145,7 @@ async def test_what_is_asked_and_what_comes_back(client: AiClient, bot: Effectiv
         (replying(200, {"response_text": 5}), "ai_invalid_response"),
         (replying(200, {"response_text": "a\x00b"}), "ai_invalid_response"),
         (replying(200, {"response_text": "\ud800"}), "ai_invalid_response"),
-        (replying(200, {"response_text": "x" * 40_000}), "ai_invalid_response"),
+        (replying(200, {"response_text": "x" * 262_145}), "ai_invalid_response"),
         (replying(200, {"response_text": "x", "intent": 5}), "ai_invalid_response"),
         (replying(200, {"response_text": "x", "intent": "\x00"}), "ai_invalid_response"),
         (replying(200, {"response_text": "x", "model_used": ["a"]}), "ai_invalid_response"),
