@@ -14,6 +14,9 @@ __all__ = ["IngressServer", "PortInUse", "bind_listener"]
 
 LAST_ANSWERS_SECONDS = 8.0
 """After so long callers that still wait are told that their turn goes on without them."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and load balancers (usually 60 s) keep an idle connection: whoever sends on
+one in the moment in which it is closed here hears nothing, and cannot know what became of it."""
 GRACEFUL_SHUTDOWN_SECONDS = 10
 """How long requests may go on after a stop; their turns are in the database anyway."""
 
@@ -60,6 +63,7 @@ class IngressServer(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
             )
         )
