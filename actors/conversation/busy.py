@@ -15,41 +15,41 @@ if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
 
 
-def receive_during_turn(c: Conversation, message: Message, now: float) -> None:
+def receive_during_turn(conversation: Conversation, message: Message, now: float) -> None:
     """A user's message while a turn runs: what becomes of it is the bot's policy."""
-    turn = c.turn
+    turn = conversation.turn
     assert turn is not None  # noqa: S101 -- the phase says so
     policy = message.policy.busy_policy
     if policy is BusyPolicy.REJECT and message.turn_job_id is None:
         turn.note_newer(message, None)
-        settling.reject(c, message)
-    elif policy is BusyPolicy.RESTART and _may_restart(c, turn, message, now):
-        _restart(c, turn, message)
+        settling.reject(conversation, message)
+    elif policy is BusyPolicy.RESTART and _may_restart(conversation, turn, message, now):
+        _restart(conversation, turn, message)
     else:
-        _queue(c, turn, message, now)
+        _queue(conversation, turn, message, now)
 
 
-def _queue(c: Conversation, turn: Turn, message: Message, now: float) -> None:
-    turns.note_arrival(c, now)
-    c.queued_during_turn = True
-    if c.mailbox.put(message):
-        turns.tell_waiting(c, message.message_id)
-        group = c.mailbox.turn_of(message.message_id, gathered=False)
+def _queue(conversation: Conversation, turn: Turn, message: Message, now: float) -> None:
+    turns.note_arrival(conversation, now)
+    conversation.queued_during_turn = True
+    if conversation.mailbox.put(message):
+        turns.tell_waiting(conversation, message.message_id)
+        group = conversation.mailbox.turn_of(message.message_id, gathered=False)
         job_id = group[0].turn_job_id or group[0].job_id
     else:
         job_id = message.job_id
-        c.emit(Tell(message.message_id, Word.LOCKED, job_id, queued=True))
+        conversation.emit(Tell(message.message_id, Word.LOCKED, job_id, queued=True))
     turn.note_newer(message, job_id)
 
 
-def _may_restart(c: Conversation, turn: Turn, message: Message, now: float) -> bool:
-    limits = c.limits
+def _may_restart(conversation: Conversation, turn: Turn, message: Message, now: float) -> bool:
+    limits = conversation.limits
     characters = sum(m.characters for m in turn.messages) + message.characters
     return (
-        c.phase in (Phase.STARTING, Phase.CALLING)
+        conversation.phase in (Phase.STARTING, Phase.CALLING)
         and not turn.is_yielding
-        and not (c.mailbox or c.mailbox.has_more)
-        and c.fetching is None
+        and not (conversation.mailbox or conversation.mailbox.has_more)
+        and conversation.fetching is None
         and message.turn_job_id is None
         and message.policy.bot_id == turn.policy.bot_id
         and turn.restarts < limits.restarts
@@ -59,12 +59,12 @@ def _may_restart(c: Conversation, turn: Turn, message: Message, now: float) -> b
     )
 
 
-def _restart(c: Conversation, turn: Turn, message: Message) -> None:
+def _restart(conversation: Conversation, turn: Turn, message: Message) -> None:
     """Abandon the AI call and start the same job again with this message too."""
-    turns.abandon(c, turn)
+    turns.abandon(conversation, turn)
     newer = Newer(message.message_id, message.timestamp, turn.job_id)
     for earlier in turn.messages:
-        c.emit(
+        conversation.emit(
             Tell(
                 earlier.message_id,
                 Word.RESTART_NEEDED,
@@ -75,9 +75,9 @@ def _restart(c: Conversation, turn: Turn, message: Message) -> None:
         )
     turn.messages.append(message)
     turn.restarts += 1
-    turn.call = c.next_call(turn.job_id)
+    turn.call = conversation.next_call(turn.job_id)
     count = len(turn.messages)
-    c.emit(
+    conversation.emit(
         Tell(message.message_id, Word.LOCKED, turn.job_id, queued=True, consolidated_messages=count)
     )
-    turns.mark(c, turn)
+    turns.mark(conversation, turn)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def commit(
-    c: Conversation,
+    conversation: Conversation,
     turn: Turn,
     status: str,
     *,
@@ -32,22 +32,26 @@ def commit(
     if reply:
         lines.append(Line("assistant", reply))
     if turn.first_position is None:
-        turn.first_position = c.position + 1
-        c.position += len(lines)
+        turn.first_position = conversation.position + 1
+        conversation.position += len(lines)
     turn.decision = Decision(
         status=status,
         reason=reason,
         lines=tuple(lines),
         position=turn.first_position + len(lines) - 1,
-        conversation_status=_status_after(c, turn, status, answer),
-        delivering=len(c.outbox) == 0,
+        conversation_status=_status_after(conversation, turn, status, answer),
+        delivering=len(conversation.outbox) == 0,
     )
-    c.phase = Phase.COMMITTING
-    c.emit(_effect(c, turn, turn.decision, turn.first_position, reply, answer))
+    conversation.phase = Phase.COMMITTING
+    conversation.emit(
+        _effect(conversation, turn, turn.decision, turn.first_position, reply, answer)
+    )
 
 
-def _status_after(c: Conversation, turn: Turn, status: str, answer: Answer | None) -> str:
-    if status == "cancelled" and c.status == "with_agent":
+def _status_after(
+    conversation: Conversation, turn: Turn, status: str, answer: Answer | None
+) -> str:
+    if status == "cancelled" and conversation.status == "with_agent":
         return "with_agent"
     if answer is not None and answer.transfers and turn.policy.silent_after_transfer:
         return "with_agent"
@@ -55,7 +59,7 @@ def _status_after(c: Conversation, turn: Turn, status: str, answer: Answer | Non
 
 
 def _effect(
-    c: Conversation,
+    conversation: Conversation,
     turn: Turn,
     decision: Decision,
     first_position: int,
@@ -63,11 +67,11 @@ def _effect(
     answer: Answer | None,
 ) -> CommitTurn:
     return CommitTurn(
-        epoch=c.epoch,
+        epoch=conversation.epoch,
         job_id=turn.job_id,
         call=turn.call,
-        lock_id=c.lock_id,
-        kind=c.lease_kind,
+        lock_id=conversation.lock_id,
+        kind=conversation.lease_kind,
         messages=tuple(turn.ordered),
         first_position=first_position,
         status=decision.status,
@@ -80,67 +84,67 @@ def _effect(
     )
 
 
-def on_committed(c: Conversation, event: TurnCommitted, now: float) -> None:
+def on_committed(conversation: Conversation, event: TurnCommitted, now: float) -> None:
     """The commit has been decided."""
-    turn = c.turn
+    turn = conversation.turn
     if turn is None or turn.decision is None:
         return
     if event.fate is Fate.DONE:
-        _committed(c, turn, turn.decision, event, now)
+        _committed(conversation, turn, turn.decision, event, now)
     elif event.fate is Fate.FENCED:
-        fence(c, now)
+        fence(conversation, now)
     elif event.fate is Fate.REFUSED:
-        _refused(c, turn, turn.decision, now)
+        _refused(conversation, turn, turn.decision, now)
     else:
-        look_again(c, turn, now)
+        look_again(conversation, turn, now)
 
 
 def _committed(
-    c: Conversation, turn: Turn, decision: Decision, event: TurnCommitted, now: float
+    conversation: Conversation, turn: Turn, decision: Decision, event: TurnCommitted, now: float
 ) -> None:
     for message in turn.messages:
-        c.remember_finished(message.message_id)
-        c.last_activity_at = max(c.last_activity_at, message.accepted_at)
-    c.calls.pop(turn.job_id, None)
-    c.status = decision.conversation_status
-    said_since = c.position - decision.position
-    if c.status == "ended":
-        c.context = c.context[-said_since:] if said_since else []
+        conversation.remember_finished(message.message_id)
+        conversation.last_activity_at = max(conversation.last_activity_at, message.accepted_at)
+    conversation.calls.pop(turn.job_id, None)
+    conversation.status = decision.conversation_status
+    said_since = conversation.position - decision.position
+    if conversation.status == "ended":
+        conversation.context = conversation.context[-said_since:] if said_since else []
     else:
-        c.say(*decision.lines, before=said_since)
-    end(c, now)
-    delivery.enqueue(c, turn, decision, event)
-    c.emit(SaveState())
+        conversation.say(*decision.lines, before=said_since)
+    end(conversation, now)
+    delivery.enqueue(conversation, turn, decision, event)
+    conversation.emit(SaveState())
 
 
-def _refused(c: Conversation, turn: Turn, decision: Decision, now: float) -> None:
+def _refused(conversation: Conversation, turn: Turn, decision: Decision, now: float) -> None:
     """The database does not take the answer: the turn fails; if not even that, leave it alone."""
     if decision.status != "completed":
-        lose(c, now)
+        lose(conversation, now)
         return
-    _take_back(c, decision)
+    _take_back(conversation, decision)
     turn.first_position = None
-    turn.call = c.next_call(turn.job_id)
-    commit(c, turn, "failed", reason="ai_invalid_response")
+    turn.call = conversation.next_call(turn.job_id)
+    commit(conversation, turn, "failed", reason="ai_invalid_response")
 
 
-def _take_back(c: Conversation, decision: Decision) -> None:
+def _take_back(conversation: Conversation, decision: Decision) -> None:
     """Free the places in the context that were not taken, unless a later one was."""
-    if c.position == decision.position:
-        c.position -= len(decision.lines)
+    if conversation.position == decision.position:
+        conversation.position -= len(decision.lines)
 
 
-def end(c: Conversation, now: float) -> None:
+def end(conversation: Conversation, now: float) -> None:
     """Leave the turn."""
-    c.turn = None
-    c.phase = Phase.IDLE
-    c.idle_since = now
+    conversation.turn = None
+    conversation.phase = Phase.IDLE
+    conversation.idle_since = now
 
 
-def look_again(c: Conversation, turn: Turn, now: float) -> None:
+def look_again(conversation: Conversation, turn: Turn, now: float) -> None:
     """Leave a turn some of whose messages are decided, and ask the database which are not."""
     if turn.decision is not None:
-        _take_back(c, turn.decision)
-    end(c, now)
+        _take_back(conversation, turn.decision)
+    end(conversation, now)
     for message in turn.messages:
-        hold(c, message.message_id, c.epoch)
+        hold(conversation, message.message_id, conversation.epoch)

@@ -13,35 +13,39 @@ if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
 
 
-def advance(c: Conversation, now: float) -> None:
+def advance(conversation: Conversation, now: float) -> None:
     """Go on with whatever waits, if nothing is under way.
 
     While the database is being asked for what it holds no turn starts, so that none is started
     ahead of an earlier message.
     """
-    is_short = c.mailbox.is_torn or (c.mailbox.has_more and not c.mailbox)
-    if c.fetching is None and (c.unconfirmed or is_short):
-        _fetch(c)
-    if c.fetching is not None:
+    is_short = conversation.mailbox.is_torn or (
+        conversation.mailbox.has_more and not conversation.mailbox
+    )
+    if conversation.fetching is None and (conversation.unconfirmed or is_short):
+        _fetch(conversation)
+    if conversation.fetching is not None:
         return
-    if c.phase is Phase.DEBOUNCING:
-        turns.gather(c, now)
-    if c.phase is not Phase.IDLE:
+    if conversation.phase is Phase.DEBOUNCING:
+        turns.gather(conversation, now)
+    if conversation.phase is not Phase.IDLE:
         return
-    if c.is_draining:
-        if not (c.settling or c.outbox.is_moving):
-            passivate(c)
+    if conversation.is_draining:
+        if not (conversation.settling or conversation.outbox.is_moving):
+            passivate(conversation)
         return
-    settling.record_unanswerable(c)
-    if c.mailbox and len(c.outbox) < c.limits.undelivered_jobs:
-        turns.begin(c, now)
-    elif c.is_quiet and now >= c.idle_since + c.limits.idle_seconds:
-        passivate(c)
+    settling.record_unanswerable(conversation)
+    if conversation.mailbox and len(conversation.outbox) < conversation.limits.undelivered_jobs:
+        turns.begin(conversation, now)
+    elif (
+        conversation.is_quiet and now >= conversation.idle_since + conversation.limits.idle_seconds
+    ):
+        passivate(conversation)
 
 
-def _fetch(c: Conversation) -> None:
-    c.fetching = tuple(dict.fromkeys((*c.unseen, *c.unconfirmed)))
-    c.unseen, c.unconfirmed = (), {}
-    c.mailbox.has_more = False
-    c.fetch_attempt += 1
-    c.emit(FetchPending(c.fetch_attempt))
+def _fetch(conversation: Conversation) -> None:
+    conversation.fetching = tuple(dict.fromkeys((*conversation.unseen, *conversation.unconfirmed)))
+    conversation.unseen, conversation.unconfirmed = (), {}
+    conversation.mailbox.has_more = False
+    conversation.fetch_attempt += 1
+    conversation.emit(FetchPending(conversation.fetch_attempt))

@@ -17,7 +17,7 @@ _DELIVERY_STATES = {
 }
 
 
-def is_stale(c: Conversation, event: e.Event) -> bool:
+def is_stale(conversation: Conversation, event: e.Event) -> bool:
     """Answer by the numbers that the event carries; events that answer nothing are never stale."""
     match event:
         case (
@@ -29,21 +29,23 @@ def is_stale(c: Conversation, event: e.Event) -> bool:
             | e.ClaimRefused()
             | e.ClaimMissing()
         ):
-            return event.attempt != c.attempt
+            return event.attempt != conversation.attempt
         case e.LeaseRenewed() | e.LeaseLost():
-            return event.lock_id != c.lock_id
+            return event.lock_id != conversation.lock_id
         case e.PendingFetched():
-            return c.fetching is None or event.attempt != c.fetch_attempt
+            return conversation.fetching is None or event.attempt != conversation.fetch_attempt
         case e.TurnStarted() | e.AiAnswered() | e.AiFailed() | e.TurnCommitted():
-            turn = c.turn
+            turn = conversation.turn
             return turn is None or (event.job_id, event.call) != (turn.job_id, turn.call)
         case e.MessageSettled():
-            return event.epoch != c.epoch or event.message_id not in c.settling
+            return (
+                event.epoch != conversation.epoch or event.message_id not in conversation.settling
+            )
         case e.DeliveryCounted() | e.DeliveryEnded() | e.DeliveryRecorded():
-            first = c.outbox.first
+            first = conversation.outbox.first
             expected = _DELIVERY_STATES[type(event)]
-            if first is None or c.outbox.state is not expected:
+            if first is None or conversation.outbox.state is not expected:
                 return True
-            return (event.epoch, event.job_id) != (c.epoch, first.job_id)
+            return (event.epoch, event.job_id) != (conversation.epoch, first.job_id)
         case _:
             return False

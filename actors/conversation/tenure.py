@@ -11,101 +11,103 @@ if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
 
 
-def acquire(c: Conversation) -> None:
+def acquire(conversation: Conversation) -> None:
     """Ask for the lease. A reset seen before this is one that the claim will see too."""
-    c.is_reset = False
-    c.phase = Phase.ACQUIRING
-    c.attempt += 1
-    c.emit(AcquireLease(c.attempt))
+    conversation.is_reset = False
+    conversation.phase = Phase.ACQUIRING
+    conversation.attempt += 1
+    conversation.emit(AcquireLease(conversation.attempt))
 
 
-def release(c: Conversation) -> None:
+def release(conversation: Conversation) -> None:
     """Give the lease back."""
-    c.emit(ReleaseLease(c.lock_id, c.epoch, c.lease_kind))
-    c.lock_id = ""
+    conversation.emit(
+        ReleaseLease(conversation.lock_id, conversation.epoch, conversation.lease_kind)
+    )
+    conversation.lock_id = ""
 
 
-def block(c: Conversation, until: float) -> None:
+def block(conversation: Conversation, until: float) -> None:
     """Try again later, unless the host is being emptied. What was asked for is void."""
-    c.attempt += 1
-    if c.is_draining:
-        rest(c)
+    conversation.attempt += 1
+    if conversation.is_draining:
+        rest(conversation)
         return
-    c.phase = Phase.BLOCKED
-    c.wake_at = until
-    c.is_wanted = True
+    conversation.phase = Phase.BLOCKED
+    conversation.wake_at = until
+    conversation.is_wanted = True
 
 
-def rest(c: Conversation) -> None:
+def rest(conversation: Conversation) -> None:
     """Forget the conversation: nothing of it is only in memory.
 
     Its host is told to forget it too, unless the same event wakes it up again.
     """
-    c.forget()
-    c.attempt += 1
-    c.phase = Phase.PASSIVE
+    conversation.forget()
+    conversation.attempt += 1
+    conversation.phase = Phase.PASSIVE
 
 
-def passivate(c: Conversation) -> None:
+def passivate(conversation: Conversation) -> None:
     """Give the lease back and forget the conversation."""
-    release(c)
-    rest(c)
+    release(conversation)
+    rest(conversation)
 
 
-def lose(c: Conversation, now: float) -> None:
+def lose(conversation: Conversation, now: float) -> None:
     """Stop: another owner may be at work. What was pending is pending in the database."""
-    if drop(c):
-        block(c, now + c.limits.retry_seconds)
+    if drop(conversation):
+        block(conversation, now + conversation.limits.retry_seconds)
     else:
-        rest(c)
+        rest(conversation)
 
 
-def fence(c: Conversation, now: float) -> None:
+def fence(conversation: Conversation, now: float) -> None:
     """Another owner has claimed it: drop it and leave it alone for one lease time."""
-    wanted = drop(c)
-    if c.is_draining:
-        rest(c)
+    wanted = drop(conversation)
+    if conversation.is_draining:
+        rest(conversation)
         return
-    c.phase = Phase.FENCED
-    c.wake_at = now + c.limits.lease_ttl_seconds
-    c.is_wanted = wanted
+    conversation.phase = Phase.FENCED
+    conversation.wake_at = now + conversation.limits.lease_ttl_seconds
+    conversation.is_wanted = wanted
 
 
-def start_over(c: Conversation, epoch: int) -> None:
+def start_over(conversation: Conversation, epoch: int) -> None:
     """The epoch is known to have been raised since our claim: begin afresh from the one that holds.
 
     What is held is void, and a new claim shows what is pending.
     """
-    drop(c)
-    c.epoch = epoch
-    c.is_wanted = True
-    acquire(c)
+    drop(conversation)
+    conversation.epoch = epoch
+    conversation.is_wanted = True
+    acquire(conversation)
 
 
-def drop(c: Conversation) -> bool:
+def drop(conversation: Conversation) -> bool:
     """Let go of everything; answer whether there was work in it.
 
     The ids of messages whose callers still wait are kept: after the next claim they are looked up,
     or they are handed to the next owner.
     """
-    busy = not c.is_quiet or len(c.outbox) > 0
-    if c.phase is Phase.CALLING and c.turn is not None:
-        c.emit(AbandonAi(c.turn.job_id, c.turn.call))
-    release(c)
-    held, undecided = c.unconfirmed, c.undecided()
-    c.forget()
-    c.unconfirmed = held
+    busy = not conversation.is_quiet or len(conversation.outbox) > 0
+    if conversation.phase is Phase.CALLING and conversation.turn is not None:
+        conversation.emit(AbandonAi(conversation.turn.job_id, conversation.turn.call))
+    release(conversation)
+    held, undecided = conversation.unconfirmed, conversation.undecided()
+    conversation.forget()
+    conversation.unconfirmed = held
     for message_id in undecided:
-        hold(c, message_id, c.epoch)
+        hold(conversation, message_id, conversation.epoch)
     return busy
 
 
-def hold(c: Conversation, message_id: str, epoch: int) -> None:
+def hold(conversation: Conversation, message_id: str, epoch: int) -> None:
     """Keep a message's id until the database has said whether it is pending.
 
     Past the limit it is not kept: all that is pending is read once the mailbox is empty.
     """
-    if len(c.unconfirmed) < c.limits.waiting_messages:
-        c.unconfirmed.setdefault(message_id, (None, epoch))
+    if len(conversation.unconfirmed) < conversation.limits.waiting_messages:
+        conversation.unconfirmed.setdefault(message_id, (None, epoch))
     else:
-        c.mailbox.has_more = True
+        conversation.mailbox.has_more = True
