@@ -22,7 +22,7 @@ from actors.gateway import Gateway
 from actors.host import ConversationHost
 from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
 from actors.supervisor import Supervisor
-from storage.remote import storage_writer_class
+from storage.remote import actor_class, storage_writer_class
 from storage.settings import Settings
 
 __all__ = ["deploy", "join_cluster", "leave_cluster", "open_gateway", "start_cluster", "stop"]
@@ -33,9 +33,6 @@ NAMESPACE = "chat-orchestrator"
 SUPERVISOR = "supervisor"
 MAX_CONCURRENT_CALLS = 1_000
 STOP_SECONDS = 10.0
-
-# Ray's own types do not know the options of named actors.
-_remote: Any = ray.remote
 
 _ACTOR_OPTIONS: dict[str, Any] = {
     "num_cpus": 0,
@@ -128,12 +125,15 @@ class RayActorFactory:
 
     def make_host(self, name: str) -> None:
         """Make a ``ConversationHost``, or find it."""
-        actor = _remote(name=name, **_ACTOR_OPTIONS)(ConversationHost)
+        level = self._settings.effective_log_level
+        actor = actor_class(ConversationHost, level, name=name, **_ACTOR_OPTIONS)
         actor.remote(name, self._settings, RayDirectory())
 
     def make_writer(self, name: str) -> None:
         """Make a ``StorageWriter``, or find it."""
-        storage_writer_class(name=name, **_ACTOR_OPTIONS).remote(self._settings.postgres_dsn)
+        level = self._settings.effective_log_level
+        writer = storage_writer_class(level, name=name, **_ACTOR_OPTIONS)
+        writer.remote(self._settings.postgres_dsn)
 
 
 def start_cluster(settings: Settings, directory: Path) -> str:
@@ -190,7 +190,8 @@ def leave_cluster() -> None:
 
 async def deploy(settings: Settings) -> None:
     """Make the supervisor (or find it), which makes all others."""
-    actor = _remote(name=SUPERVISOR, **_ACTOR_OPTIONS)(Supervisor)
+    level = settings.effective_log_level
+    actor = actor_class(Supervisor, level, name=SUPERVISOR, **_ACTOR_OPTIONS)
     actor.remote(settings, RayDirectory(), RayActorFactory(settings))
 
 

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp
 from actors.ray_environment import prepare_ray_environment
 from ingress.factory import open_application
 from ingress.lifespan import LifespanApplication
-from ingress.log_config import configure_logging
 from ingress.run_file import join_running
+from storage.log_config import configure_logging
 from storage.settings import load_settings
 
 __all__ = ["app"]
@@ -30,7 +30,7 @@ async def _join() -> AsyncIterator[ASGIApp]:
     """
     settings = join_running(load_settings(), os.environ)
     settings, made_tokens = settings.with_generated_tokens()
-    configure_logging("DEBUG" if settings.debug else settings.log_level)
+    configure_logging(settings.effective_log_level)
     for name, token in made_tokens.items():
         print(f"{name}={token}", flush=True)  # noqa: T201 (made for this start, shown once)
     prepare_ray_environment()

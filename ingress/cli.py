@@ -10,12 +10,12 @@ import typer
 import uvloop
 
 from ingress.greeting import greeting
-from ingress.log_config import configure_logging
 from ingress.run_file import RAY_TOKEN_VARIABLE, RunFile, join_running
 from ingress.server import PortInUse, bind_listener
 from ingress.status import ServerNotReached, describe, fetch_status
 from ingress.up import StartFailed, api_url_of, run_everything
 from storage.embedded import AlreadyRunning
+from storage.log_config import configure_logging
 from storage.migrate import upgrade_to_head
 from storage.processes import ServerFailed
 from storage.settings import InvalidSettings, Settings, load_settings
@@ -52,7 +52,7 @@ def up(
     given = {"api_host": host, "api_port": port}
     settings = _settings(**{name: value for name, value in given.items() if value is not None})
     settings, made_tokens = settings.with_generated_tokens()
-    configure_logging("DEBUG" if settings.debug else settings.log_level)
+    configure_logging(settings.effective_log_level)
 
     had_ray_token = RAY_TOKEN_VARIABLE in os.environ
 

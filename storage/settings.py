@@ -187,6 +187,11 @@ class Settings(BaseSettings):
         return self.environment in ("production", "prod")
 
     @property
+    def effective_log_level(self) -> str:
+        """The level of the log: ``DEBUG`` overrules ``LOG_LEVEL``."""
+        return "DEBUG" if self.debug else self.log_level
+
+    @property
     def postgres_dsn(self) -> str | None:
         """Where the database is (``postgresql://``, as asyncpg takes it; holds the password)."""
         sslmode = self.postgres_sslmode

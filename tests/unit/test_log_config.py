@@ -7,7 +7,7 @@ import orjson
 
 PROGRAM = """
 import logging, structlog
-from ingress.log_config import configure_logging
+from storage.log_config import configure_logging
 configure_logging("INFO")
 log = structlog.get_logger("x")
 structlog.contextvars.bind_contextvars(request_id="r-1")
