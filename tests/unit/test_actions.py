@@ -33,7 +33,7 @@ BAD: list[tuple[str, object]] = [
     ("send_message", {"message": 5}),
     ("send_message", ["Hello"]),
     ("send_message", "Hello"),
-    ("send_message", {"message": "x" * 32_769}),
+    ("send_message", {"message": "x" * 262_145}),
     ("send_quick_replies", {"quick_replies": []}),
     ("send_quick_replies", {"quick_replies": [5]}),
     ("send_carousel", {"items": [{"subtitle": "no title"}]}),
