@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import time
 
 import pytest
 from hypothesis import given
@@ -93,6 +92,7 @@ def test_there_may_be_so_many_parts() -> None:
     assert problem_of("<USER>a</USER><br>" * (MAX_PARTS + 1)) == "has more than 500 parts"
 
 
+@pytest.mark.timeout(60)  # in quadratic time it would take minutes
 @pytest.mark.parametrize(
     "text",
     [
@@ -107,10 +107,8 @@ def test_there_may_be_so_many_parts() -> None:
     ],
 )
 def test_hostile_text_takes_linear_time(text: str) -> None:
-    started = time.perf_counter()
     with contextlib.suppress(ValidationFailed):
         parse_history(text)
-    assert time.perf_counter() - started < 3
 
 
 contents = st.text(max_size=20).filter(lambda text: text.strip(" \t\r\n\f\v"))
