@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from storage.records import ContextEntry
 from storage.redis_client import RedisClient
 from storage.redis_lease import LeaseOutcome, LeaseRequest, MessageLockManager
-from storage.redis_state import LARGEST_INDEX_KEY, CachedState, StateCache
+from storage.redis_state import LARGEST_INDEX_KEY, CachedState, StateCache, _by_index_key
 from storage.redis_store import RedisStore
 from storage.settings import load_settings
 from tests.servers import RedisServer, start_redis
@@ -126,13 +126,12 @@ async def test_the_index_lists_the_last_active_first_and_forgets_the_old(
 
 
 async def test_an_index_key_is_bounded(client: RedisClient, states: StateCache) -> None:
+    (key,) = _by_index_key([STATE.conversation_id])
     crowd = [part for n in range(LARGEST_INDEX_KEY + 50) for part in (time.time(), f"x{n}")]
-    await client.run([("ZADD", f"activity:{n}", *crowd) for n in range(64)])
+    await client.run([("ZADD", key, *crowd)])
     await states.write([replace(STATE, last_activity_at=time.time() + 1)])
-    sizes = await client.run([("ZCARD", f"activity:{n}") for n in range(64)])
 
-    assert sizes is not None
-    assert sizes.count(LARGEST_INDEX_KEY) == 1
+    assert await client.run([("ZCARD", key)]) == [LARGEST_INDEX_KEY]
 
 
 async def test_deleting_forgets_the_state_and_its_place_in_the_index(states: StateCache) -> None:
@@ -237,6 +236,8 @@ async def cluster_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
     server.kill()
 
 
+# redis-py leaves its connections to a node that died to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_all_of_it_works_on_a_redis_cluster(cluster_server: RedisServer) -> None:
     settings = load_settings(redis_url=cluster_server.url, redis_cluster=True)
     store = RedisStore.open(settings, "host-1")
