@@ -11,6 +11,7 @@ from storage.bots import DEFAULT_BOT, DEFAULT_BOT_ID, Bot
 from storage.effective_bot import EffectiveBot, effective
 from storage.postgres import Database, DatabaseRejected, DatabaseUnavailable, Row
 from storage.settings import Settings
+from storage.tasks import end_task
 
 __all__ = ["BotConfigService"]
 
@@ -51,8 +52,7 @@ class BotConfigService:
         """Stop reading; what is known stays."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+            await end_task(task)
 
     def get(self, bot_id: str) -> EffectiveBot:
         """Return what holds for a bot; for an unknown one what holds for the default bot."""

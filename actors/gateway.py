@@ -23,6 +23,7 @@ from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavaila
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
 from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
+from storage.tasks import end_task
 
 __all__ = ["Gateway"]
 
@@ -62,9 +63,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop listening."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(end_task(task) for task in list(self._tasks)))
 
     def end_waits(self) -> None:
         """Let callers go without an outcome, for this process is about to stop."""

@@ -13,8 +13,8 @@ __all__ = ["greeting"]
 _FIRST_MESSAGE = """\
   curl -s {url}/api/v1/enhanced-handle-message \\
     -H "Authorization: Bearer {token}" -H 'Content-Type: application/json' \\
-    -d '{{"conversation_id": "conv_1", "message_id": "msg_1", "sender_id": "user_1",
-         "sender_type": "user", "message_content": "Hello", "timestamp": 1699123456}}'"""
+    -d '{{"conversation_id": "conv_'$(date +%s)'", "message_id": "msg_1", "sender_id": "user_1",
+         "sender_type": "user", "message_content": "Hello", "timestamp": '$(date +%s)'}}'"""
 
 
 def greeting(settings: Settings, made_tokens: Mapping[str, str]) -> str:
@@ -34,11 +34,13 @@ def greeting(settings: Settings, made_tokens: Mapping[str, str]) -> str:
         lines += [f"  export {name}={token}" for name, token in made_tokens.items()]
         lines.append("")
     token = made_tokens.get("PANCAKE_ACCESS_TOKEN", "$PANCAKE_ACCESS_TOKEN")
+    lines.append("Say something, in another terminal:")
+    if "PANCAKE_ACCESS_TOKEN" not in made_tokens:
+        lines.append("  export PANCAKE_ACCESS_TOKEN=...   # as you have set it")
     lines += [
-        "Say something, in another terminal:",
         _FIRST_MESSAGE.format(url=url, token=token),
         "",
-        "Hosts, leases, queues: chat-orchestrator status. Ctrl-C stops everything.",
+        "Hosts, leases, queues: make status. Ctrl-C stops everything.",
     ]
     return "\n".join(lines)
 
@@ -48,6 +50,8 @@ def _without_password(url: str | None) -> str:
     if url is None:
         return "none"
     parts = urlsplit(url)
+    if parts.password is None and "password" not in parts.query:
+        return url
     sockets = parse_qs(parts.query).get("host", [])
     address = parts.netloc.rpartition("@")[2] or "".join(sockets)
     return f"{parts.scheme}://{address}{parts.path}"

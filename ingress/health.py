@@ -10,6 +10,7 @@ import structlog
 
 from ingress.ports import Gateway
 from ingress.stores import RedisPort
+from storage.tasks import end_task
 
 __all__ = ["HealthMonitor", "HealthStatus"]
 
@@ -57,8 +58,7 @@ class HealthMonitor:
         """Stop checking."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+            await end_task(task)
 
     @property
     def is_redis_connected(self) -> bool:

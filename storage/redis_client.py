@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from storage.settings import Settings
+from storage.tasks import end_task
 
 __all__ = ["Command", "RedisClient", "Script"]
 
@@ -155,8 +156,7 @@ class RedisClient:
         """Close all connections. Calls after it answer None."""
         self._is_closed = True
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
+            await end_task(self._probe)
         await self._redis.aclose()
 
     async def info(self) -> list[dict[str, Any]]:

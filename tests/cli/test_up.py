@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -31,6 +32,9 @@ START_SECONDS = 40
 class Up:
     """A running command, and what it has printed."""
 
+    running: ClassVar[list[subprocess.Popen[str]]] = []
+    """All that this test has started: what a failure leaves running is ended after it."""
+
     def __init__(self, data_dir: Path, *arguments: str, **environment: str) -> None:
         names = {name.upper() for name in Settings.model_fields} | {"RAY_AUTH_TOKEN"}
         clean = {name: value for name, value in os.environ.items() if name not in names}
@@ -46,6 +50,7 @@ class Up:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        Up.running.append(self.process)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -84,6 +89,10 @@ def data_dir() -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(prefix="up-"))
     place.chmod(0o755)
     yield place
+    for started in Up.running:
+        started.kill()
+        started.wait(START_SECONDS)
+    Up.running.clear()
     EmbeddedServers(place, with_postgres=False, with_valkey=False).stop()
     shutil.rmtree(place)
 

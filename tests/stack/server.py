@@ -65,6 +65,7 @@ class Server:
             "PANCAKE_ACCESS_TOKEN": MESSAGES_TOKEN,
             "ADMIN_ACCESS_TOKEN": ADMIN_TOKEN,
             "LOG_LEVEL": "INFO",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -74,7 +75,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ingress.cli", "up", *self._arguments],
-                cwd=Path(__file__).parents[2],
+                cwd=self.data_dir,  # not the checkout: its .env is somebody's own
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

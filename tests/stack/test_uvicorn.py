@@ -31,7 +31,12 @@ STOP_SECONDS = 30.0
 def environment_of(server: Server) -> dict[str, str]:
     """Return an environment that names the data folder, and nothing else of the product."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**kept, "DATA_DIR": str(server.data_dir), "RATE_LIMIT": "off"}
+    return {
+        **kept,
+        "DATA_DIR": str(server.data_dir),
+        "PYTHONPATH": str(REPOSITORY),
+        "RATE_LIMIT": "off",
+    }
 
 
 @asynccontextmanager
@@ -42,7 +47,7 @@ async def uvicorn(server: Server, directory: Path, *arguments: str) -> AsyncIter
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 -- a moment, before anything else runs
             [sys.executable, "-m", "uvicorn", "ingress.app:app", "--port", str(port), *arguments],
-            cwd=REPOSITORY,
+            cwd=directory,  # not the checkout: its .env is somebody's own
             env=environment_of(server),
             stdin=subprocess.DEVNULL,
             stdout=output,
