@@ -11,6 +11,7 @@ import pytest
 
 from tests.stack.ask import CHAT, asked_ai, chat, final_job, job_of, say, start_turn
 from tests.stack.inside import Inside
+from tests.stack.server import wait_for
 from tests.stack.stubs import Stubs
 
 HELLO = "<USER>Hello</USER><br>"
@@ -36,7 +37,11 @@ async def test_the_answer_to_a_new_message_has_every_field(
         "bot_name": "Default Bot",
         "conversation_id": conversation_id,
     }
-    assert (await job_of(client, job_id))["status"] == "processing"
+
+    async def is_processing() -> bool:
+        return bool((await job_of(client, job_id))["status"] == "processing")
+
+    await wait_for(is_processing)
     finish()
     job = await final_job(client, job_id)
     assert job["status"] == "completed"
