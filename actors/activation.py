@@ -25,6 +25,7 @@ from actors.conversation.events import (
     PendingFetched,
 )
 from actors.resources import Resources
+from actors.router import Host
 from actors.seat import Seat
 from actors.translation import PolicyBook, delivery_of, lines_of, message_of
 from actors.writes import write
@@ -92,7 +93,7 @@ class Activation:
             effect.attempt,
             owner,
             retry_at=time.monotonic() + max(wait, 0.05),
-            reachable=any(host.owner == owner for host in self._resources.table().hosts),
+            reachable=self._resources.table().host_with(owner) is not None,
         )
 
     async def _acquire_many(self, requests: list[LeaseRequest]) -> list[_Granted]:
@@ -213,7 +214,7 @@ class Activation:
 
     async def hand_over(self, seat: Seat, effect: HandOver) -> None:
         """Tell the holder of the lease which messages wait, and who waits for them."""
-        name = effect.owner.partition("#")[0]
+        name = Host.name_in(effect.owner)
         waiting: list[tuple[str | None, str | None]] = [*seat.callers_of(effect.message_ids)]
         for message_id, ingress_id in waiting or [(None, None)]:
             await self._resources.hosts.send(

@@ -37,7 +37,7 @@ class ClusterView:
             {
                 "kind": "ConversationHost",
                 "name": it.name,
-                "owner": f"{it.name}#{it.incarnation}",
+                "owner": it.host.owner,
                 "node": it.node,
                 "process_id": it.process_id,
                 "conversations": it.conversations,

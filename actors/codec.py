@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from actors.outcome import Outcome
-from actors.router import RoutingTable
+from actors.router import Host, RoutingTable
 from storage.records import Record, StoredMessage
 
 __all__ = [
@@ -70,6 +70,11 @@ class HostReport(Record, frozen=True):
     is_draining: bool = False
     process_id: int = 0
     node: str = ""
+
+    @property
+    def host(self) -> Host:
+        """The incarnation that reports."""
+        return Host(name=self.name, incarnation=self.incarnation)
 
 
 class ClusterReport(Record, frozen=True):

@@ -125,21 +125,15 @@ class Gateway:
     def notify_cancelled(self, conversation_id: str, job_id: str) -> None:
         """Tell the host that a job of the conversation was cancelled in the database."""
         kind = EnvelopeKind.CANCEL_JOB
-        self._spawn(
-            self._send(Envelope(conversation_id=conversation_id, kind=kind, job_id=job_id), [])
-        )
+        self._notify(Envelope(conversation_id=conversation_id, kind=kind, job_id=job_id))
 
     def notify_reset(self, conversation_id: str) -> None:
         """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
-        self._spawn(
-            self._send(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.RESET), [])
-        )
+        self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.RESET))
 
     def notify_erased(self, conversation_id: str) -> None:
         """Tell the host that the conversation is not in the database any more."""
-        self._spawn(
-            self._send(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET), [])
-        )
+        self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET))
 
     async def simulated_deliveries(self) -> list[dict[str, object]]:
         """What the simulated platform got, newest first, of all hosts that answer."""
@@ -166,6 +160,10 @@ class Gateway:
     def describe_actors(self) -> list[dict[str, object]]:
         """One object an actor, as the supervisor last saw it, for operators."""
         return self._view.describe_actors()
+
+    def _notify(self, envelope: Envelope) -> None:
+        """Send something that nobody waits for an answer to."""
+        self._spawn(self._send(envelope, []))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -21,7 +21,7 @@ from ray.exceptions import RayError, RayTaskError
 from actors.gateway import Gateway
 from actors.host import ConversationHost
 from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
-from actors.supervisor import Supervisor
+from actors.supervisor import Supervisor, actor_names
 from storage.remote import actor_class, storage_writer_class
 from storage.settings import Settings
 
@@ -204,8 +204,7 @@ async def open_gateway(settings: Settings) -> Gateway:
 
 async def stop(settings: Settings) -> None:
     """Let the hosts finish their turns, then end all actors of the cluster."""
-    hosts = [f"host-{number}" for number in range(settings.conversation_hosts)]
-    writers = [f"writer-{number}" for number in range(settings.storage_writers)]
+    hosts, writers = actor_names(settings)
     _end(SUPERVISOR)
     await asyncio.gather(*(_drain(name) for name in hosts))
     for name in (*hosts, *writers):

@@ -33,6 +33,11 @@ class Host(Record, frozen=True):
         """The id that it takes leases under; a restarted host is another owner."""
         return f"{self.name}#{self.incarnation}"
 
+    @staticmethod
+    def name_in(owner: str) -> str:
+        """Return the name of the host that ``owner`` is an incarnation of."""
+        return owner.partition("#")[0]
+
 
 class RoutingTable(Record, frozen=True, dict=True):
     """The live hosts and the writers of a cluster; the higher ``version`` is the newer one."""
@@ -49,6 +54,10 @@ class RoutingTable(Record, frozen=True, dict=True):
         if not self.hosts:
             return None
         return self.hosts[self._shard_map[shard_of(conversation_id)]]
+
+    def host_with(self, owner: str | None) -> Host | None:
+        """Return the live host that is this owner, if one is."""
+        return next((host for host in self.hosts if host.owner == owner), None)
 
     def writer_of(self, conversation_id: str) -> str | None:
         """Return the writer that stores a conversation's messages; None while there is none."""

@@ -22,7 +22,6 @@ class Seat:
         "conversation",
         "last_message_id",
         "last_message_timestamp",
-        "renewed_in_database_at",
         "tasks",
         "timer",
         "timer_at",
@@ -40,7 +39,6 @@ class Seat:
         """The latest task that marks a turn's start; what follows in the database waits for it."""
         self.last_message_id: str | None = None
         self.last_message_timestamp: float | None = None
-        self.renewed_in_database_at = 0.0
 
     @property
     def conversation_id(self) -> str:

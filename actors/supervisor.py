@@ -15,7 +15,7 @@ from actors.router import Host, RoutingTable
 from actors.sweeper import Sweeper
 from storage.settings import Settings
 
-__all__ = ["ActorFactory", "Supervisor"]
+__all__ = ["ActorFactory", "Supervisor", "actor_names"]
 
 log = structlog.get_logger()
 
@@ -23,6 +23,13 @@ PING_INTERVAL_SECONDS = 0.5
 PING_TIMEOUT_SECONDS = 2.0
 """A host that has not answered for so long leaves the routing table."""
 WATCH_SECONDS = 1.0
+
+
+def actor_names(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the names of the hosts and of the writers that a cluster has."""
+    hosts = [f"host-{number}" for number in range(settings.conversation_hosts)]
+    writers = [f"writer-{number}" for number in range(settings.storage_writers)]
+    return hosts, writers
 
 
 class ActorFactory(Protocol):
@@ -46,8 +53,7 @@ class Supervisor:
     def __init__(self, settings: Settings, directory: Directory, factory: ActorFactory) -> None:
         self._directory = directory
         self._factory = factory
-        self._hosts = [f"host-{number}" for number in range(settings.conversation_hosts)]
-        self._writers = [f"writer-{number}" for number in range(settings.storage_writers)]
+        self._hosts, self._writers = actor_names(settings)
         # Newer than any table of an earlier incarnation.
         self._table = RoutingTable(version=time.time_ns() // 1_000_000)
         self._reports: dict[str, tuple[HostReport, float]] = {}
@@ -133,7 +139,7 @@ class Supervisor:
         if name not in self._reports:
             return []
         report = self._reports[name][0]
-        present = Host(name=name, incarnation=report.incarnation)
+        present = report.host
         before = self._latest.get(name)
         self._latest[name] = present
         return [before.owner] if before is not None and before != present else []
@@ -143,11 +149,7 @@ class Supervisor:
         for name, (_, seen_at) in list(self._reports.items()):
             if now - seen_at > PING_TIMEOUT_SECONDS:
                 del self._reports[name]
-        live = [
-            Host(name=report.name, incarnation=report.incarnation)
-            for report, _ in self._reports.values()
-            if not report.is_draining
-        ]
+        live = [report.host for report, _ in self._reports.values() if not report.is_draining]
         table = self._table.succeeded_by(live, self._writers, dead)
         if table is not self._table:
             log.info("routing_changed", version=table.version, hosts=[h.owner for h in table.hosts])

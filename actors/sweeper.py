@@ -82,7 +82,8 @@ class Sweeper:
 
     def _holder(self, owner: str | None) -> str | None:
         """Return the live host that owns the conversation, if one does."""
-        return next((h.name for h in self._table().hosts if h.owner == owner), None)
+        host = self._table().host_with(owner)
+        return None if host is None else host.name
 
     async def _clean_up(self, database: Database) -> None:
         removed = await cleanup(

@@ -16,11 +16,9 @@ from typing import Any, TypeAlias
 import orjson
 
 from ingress.errors import InvalidJson, Problem, ValidationFailed
+from storage.json_values import MAX_DEPTH, text_problem
 
 __all__ = ["MAX_DEPTH", "parse_object", "text_problem"]
-
-MAX_DEPTH = 32
-"""How deep objects and arrays may nest, the outermost included."""
 
 _MAX_PROBLEMS = 20
 _MAX_FIELD_CHARACTERS = 200
@@ -50,18 +48,6 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if problems:
         raise ValidationFailed(problems)
     return value
-
-
-def text_problem(text: str) -> str | None:
-    """Return what keeps a text from being stored, or None."""
-    if "\0" in text:
-        return "holds U+0000"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return "holds a lone surrogate"
-    return None
 
 
 def _may_hide_a_problem(body: bytes) -> bool:

@@ -21,7 +21,7 @@ class NotStorable(ValueError):
 def text_problem(text: str) -> str | None:
     """Say why ``text`` cannot be stored, or None if it can."""
     if "\x00" in text:
-        return "holds the character U+0000"
+        return "holds U+0000"
     if not text.isascii():
         try:
             text.encode()

@@ -17,7 +17,9 @@ from storage.settings import Settings
 ROOT = Path(__file__).parents[2]
 NOT_SETTINGS = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}  # Ray reads them itself
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*])/(work|root|opt|home)/")
-REGISTRY_HOST = re.compile(r"pyp[i]\.org|python[h]osted|(?<!emit-)index-url|find-links|trusted-host")
+REGISTRY_HOST = re.compile(
+    r"pyp[i]\.org|python[h]osted|(?<!emit-)index-url|find-links|trusted-host"
+)
 
 
 def settings_names() -> set[str]:
