@@ -74,6 +74,8 @@ async def test_a_killed_hosts_turns_are_done_by_its_successor(
     victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:
     ids = conversations_for(stubs, "host")
+    for conversation_id in ids:
+        stubs.delay(conversation_id, 2.5)  # so that the kill comes before the answers
     async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         kill_actor(victim, "ConversationHost")
