@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from urllib.parse import urlsplit
 
 import psutil
 
 from tests.stack.server import Server
 
-__all__ = ["actor_processes", "kill_actor", "process_tree", "still_running"]
+__all__ = ["actor_processes", "busiest_host", "kill_actor", "process_tree", "still_running"]
 
 
 def process_tree(server: Server) -> list[psutil.Process]:
@@ -38,6 +39,20 @@ def kill_actor(server: Server, kind: str) -> psutil.Process:
     victim = actor_processes(server, kind)[0]
     os.kill(victim.pid, signal.SIGKILL)
     return victim
+
+
+def busiest_host(server: Server, stubs_url: str) -> psutil.Process:
+    """Return the host that is asking the AI service most now: those that it talks to tell.
+
+    Which of two hosts has a conversation follows from their ids, and one of them may have come
+    too late for any.
+    """
+    port = urlsplit(stubs_url).port
+
+    def calls_of(process: psutil.Process) -> int:
+        return sum(1 for it in process.net_connections() if it.raddr and it.raddr[1] == port)
+
+    return max(actor_processes(server, "ConversationHost"), key=calls_of)
 
 
 def still_running(processes: list[psutil.Process], timeout_seconds: float) -> list[str]:

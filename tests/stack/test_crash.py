@@ -15,7 +15,13 @@ from tests.servers import PostgresServer, RedisServer, start_postgres, start_red
 from tests.stack.ask import message
 from tests.stack.conftest import LEASE_SECONDS, settings_of
 from tests.stack.history import History
-from tests.stack.processes import actor_processes, kill_actor, process_tree, still_running
+from tests.stack.processes import (
+    actor_processes,
+    busiest_host,
+    kill_actor,
+    process_tree,
+    still_running,
+)
 from tests.stack.server import Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import (
@@ -78,7 +84,7 @@ async def test_a_killed_hosts_turns_are_done_by_its_successor(
         stubs.delay(conversation_id, 2.5)  # so that the kill comes before the answers
     async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
-        kill_actor(victim, "ConversationHost")
+        busiest_host(victim, stubs.url).kill()
         killed_at = time.monotonic()
         await sending
 
@@ -157,10 +163,12 @@ async def test_supervisor_and_host_may_die_at_the_same_moment(
     victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:
     ids = conversations_for(stubs, "both")
+    for conversation_id in ids:
+        stubs.delay(conversation_id, 2.5)
     async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         kill_actor(victim, "Supervisor")
-        kill_actor(victim, "ConversationHost")
+        busiest_host(victim, stubs.url).kill()
         killed_at = time.monotonic()
         await sending
 
@@ -178,7 +186,7 @@ async def test_a_host_that_wakes_after_its_leases_lapsed_does_nothing_for_its_su
     ids = conversations_for(stubs, "paused")
     async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
-        sleeper = actor_processes(victim, "ConversationHost")[0]
+        sleeper = busiest_host(victim, stubs.url)
         sleeper.suspend()
         paused_at = time.monotonic()
         try:
