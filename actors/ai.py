@@ -22,6 +22,7 @@ from actors.ai_answer import (
     read_answer,
     request_body,
 )
+from actors.bulkhead import Bulkheads
 from actors.http_client import (
     CallFailed,
     CallTimedOut,
@@ -37,6 +38,7 @@ __all__ = ["Ai", "AiAnswer", "AiCall", "AiClient", "AiFailed", "AiMessage"]
 BACKOFF_BASE_SECONDS = 0.2
 BACKOFF_CAP_SECONDS = 5.0
 MAX_RETRY_AFTER_SECONDS = 30.0
+MAX_CONCURRENCY = 512
 
 log = structlog.get_logger()
 
@@ -67,31 +69,38 @@ class _AttemptFailed(Exception):
 
 
 class AiClient:
-    """AI services over HTTP, each bot at its own address, over one pool of connections."""
+    """AI services over HTTP, each bot at its own address.
+
+    Each address is asked by at most ``max_concurrency`` calls at a time. Waiting for one's turn
+    comes before the attempt, and counts in no timeout.
+    """
 
     def __init__(
         self,
         client: httpx.AsyncClient | None = None,
         *,
+        max_concurrency: int = MAX_CONCURRENCY,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client = client or open_client()
+        self._bulkheads = Bulkheads(max_concurrency)
         self._sleep = sleep
 
     async def answer(self, call: AiCall) -> AiAnswer:
         """Ask the service of the call's bot. Raises ``AiFailed``."""
         if call.bot.ai_url is None:
             raise AiFailed("ai_error", "the bot has no AI service", attempts=0)
-        body = request_body(call)
-        started = time.monotonic()
+        started: float | None = None
         attempts = 0
         while True:
             attempts += 1
             key = f"{call.job_id}.{call.first_attempt + attempts - 1}"
             try:
-                answer = await self._attempt(
-                    call.bot.ai_url, body, key, call.bot.ai_timeout_seconds
-                )
+                async with self._bulkheads.slot(call.bot.ai_url):
+                    started = started or time.monotonic()
+                    answer = await self._attempt(
+                        call.bot.ai_url, request_body(call), key, call.bot.ai_timeout_seconds
+                    )
             except _AttemptFailed as failure:
                 self._log(call, key, failure)
                 if not failure.may_retry or attempts >= call.bot.ai_max_attempts:

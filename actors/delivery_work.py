@@ -33,12 +33,13 @@ class DeliveryWork:
         return None if fate is None else DeliveryCounted(effect.epoch, effect.job_id, fate)
 
     async def deliver(self, seat: Seat, effect: Deliver) -> Event | None:
-        """Try once, unless the lease is not to be trusted any more."""
-        if time.monotonic() >= seat.conversation.trusted_until:
-            return None
+        """Try once, unless the lease is not to be trusted any more when its turn has come."""
         resources = self._resources
         bot = resources.bots.get(effect.bot_id)
-        attempt = await resources.services.deliver(effect.job_id, effect.body, bot)
+        async with resources.services.platform_slot(bot):
+            if time.monotonic() >= seat.conversation.trusted_until:
+                return None
+            attempt = await resources.services.deliver(effect.job_id, effect.body, bot)
         executed = attempt.actions_executed
         if executed is None:
             executed = effect.action_count if attempt.result is DeliveryResult.SENT else 0

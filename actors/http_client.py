@@ -31,8 +31,6 @@ MAX_REPLY_BYTES = 1_048_576
 CONNECT_TIMEOUT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 4.0
 """Less than the 5 s after which many servers close an idle connection under the next request."""
-MAX_CONNECTIONS = 2048
-MAX_CONNECTIONS_PER_HOST = 1024
 
 
 class CallFailed(Exception):
@@ -65,13 +63,11 @@ class Reply:
         return max(0.0, moment - time.time())
 
 
-def open_client(
-    max_connections: int = MAX_CONNECTIONS,
-    max_connections_per_host: int = MAX_CONNECTIONS_PER_HOST,
-) -> httpx.AsyncClient:
+def open_client() -> httpx.AsyncClient:
     """Make a client that follows no redirect, uses no proxy of the environment, keeps no cookie.
 
-    Each service has one of its own, so that a slow one cannot use up another's connections.
+    It has no limit for connections of its own: with one, the calls to a slow address would keep
+    those to all others waiting, inside their timeouts. Its users have a ``Bulkheads``.
     """
     # At INFO it writes each address, which may hold a password.
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -80,8 +76,7 @@ def open_client(
     def open_session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=context,
-            limit=max_connections,
-            limit_per_host=max_connections_per_host,
+            limit=0,
             keepalive_timeout=KEEPALIVE_SECONDS,
         )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -61,7 +61,7 @@ class PlatformPort(Protocol):
 
 
 class PlatformClient:
-    """Platforms over HTTP, each bot at its own address, over one pool of connections."""
+    """Platforms over HTTP, each bot at its own address."""
 
     def __init__(
         self,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from actors.ai import Ai, AiAnswer, AiCall, AiClient
+from actors.bulkhead import Bulkheads, origin_of
 from actors.platform import DeliveryAttempt, PlatformClient, PlatformPort
 from actors.simulated import SimulatedAi, SimulatedPlatform
 from storage.effective_bot import EffectiveBot
@@ -12,12 +16,13 @@ __all__ = ["Services"]
 
 
 class Services:
-    """Everything outside that a turn needs; has a pool of connections for each kind."""
+    """Everything outside that a turn needs, each address behind a bulkhead of its own."""
 
     def __init__(self, settings: Settings) -> None:
         token = settings.pancake_api_token
-        self._ai = AiClient()
+        self._ai = AiClient(max_concurrency=settings.ai_max_concurrency)
         self._platform = PlatformClient(token.get_secret_value() if token else None)
+        self._platforms = Bulkheads(settings.delivery_max_concurrency)
         self._simulated_ai = SimulatedAi(settings.simulated_ai_seconds)
         self.simulated_platform = SimulatedPlatform()
 
@@ -25,6 +30,18 @@ class Services:
         """Ask the bot's AI. Raises ``AiFailed``; cancelling it abandons the call."""
         ai: Ai = self._simulated_ai if call.bot.ai_url is None else self._ai
         return await ai.answer(call)
+
+    @asynccontextmanager
+    async def platform_slot(self, bot: EffectiveBot) -> AsyncIterator[None]:
+        """Wait until one more delivery to the bot's platform may be tried, and hold that place.
+
+        All paths of one server are one platform.
+        """
+        if bot.platform_url is None:
+            yield
+            return
+        async with self._platforms.slot(origin_of(bot.platform_url)):
+            yield
 
     async def deliver(self, job_id: str, body: str, bot: EffectiveBot) -> DeliveryAttempt:
         """Try once to deliver to the bot's platform."""

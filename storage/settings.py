@@ -89,12 +89,16 @@ class Settings(BaseSettings):
     ai_service_path: UrlPath = "/process"
     ai_service_timeout: float = Field(30.0, gt=0, le=3600)
     ai_max_attempts: int = Field(3, ge=1, le=20)
+    ai_max_concurrency: int = Field(512, ge=1, le=100_000)
+    """Calls of one host to one AI address at a time; further ones wait."""
     simulated_ai_seconds: float = Field(2.0, ge=0, le=3600)
 
     pancake_base_url: HttpBase | None = None
     pancake_actions_path: UrlPath = "/api/v1/actions"
     pancake_api_token: SecretStr | None = None
     delivery_max_attempts: int = Field(8, ge=1, le=100)
+    delivery_max_concurrency: int = Field(512, ge=1, le=100_000)
+    """Deliveries of one host to one platform at a time; further ones wait."""
 
     conversation_state_ttl: int = Field(3600, ge=1, le=31_536_000)
     processing_lock_ttl: float = Field(30.0, ge=0.5, le=86_400)
@@ -104,6 +108,10 @@ class Settings(BaseSettings):
     response_wait_seconds: float = Field(35.0, ge=0, le=3600)
     max_body_bytes: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     rate_limit: str = "1000/second"
+    max_in_flight: int = Field(10_000, ge=1, le=1_000_000)
+    """Messages under way in one ingress process; further ones are refused."""
+    host_max_busy: int = Field(10_000, ge=1, le=1_000_000)
+    """Conversations with work in one host; messages for a host with more are refused."""
 
     cluster_name: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     ray_address: str | None = None

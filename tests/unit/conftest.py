@@ -3,11 +3,16 @@ from __future__ import annotations
 import dataclasses
 import socket
 
+import hypothesis
 import pytest
 
 from storage.bots import DEFAULT_BOT
 from storage.effective_bot import EffectiveBot, effective
 from storage.settings import Settings
+
+# A busy machine is no reason to fail.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -1,0 +1,62 @@
+"""Bounded concurrency for each address: what is slow holds up only its own callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+__all__ = ["Bulkheads", "origin_of"]
+
+
+class _Gate:
+    """The slots of one address, kept as long as somebody uses or wants one."""
+
+    __slots__ = ("slots", "users")
+
+    def __init__(self, slots: int) -> None:
+        self.slots = asyncio.Semaphore(slots)
+        self.users = 0
+
+
+class Bulkheads:
+    """At most ``slots`` calls at a time to each address; further ones wait, the oldest first.
+
+    Who waits holds nothing but its place, and leaves it when it is cancelled. How many can wait
+    is bounded by the callers: a conversation asks one AI and sends one answer at a time.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._gates: dict[str, _Gate] = {}
+
+    @asynccontextmanager
+    async def slot(self, address: str) -> AsyncIterator[None]:
+        """Wait for a slot of ``address``, and hold it for the length of the block."""
+        gate = self._gates.get(address)
+        if gate is None:
+            gate = self._gates[address] = _Gate(self._slots)
+        gate.users += 1
+        try:
+            async with gate.slots:
+                yield
+        finally:
+            gate.users -= 1
+            if gate.users == 0:
+                del self._gates[address]
+
+    def users(self, address: str) -> int:
+        """How many have a slot of ``address``, or wait for one."""
+        gate = self._gates.get(address)
+        return 0 if gate is None else gate.users
+
+    def __len__(self) -> int:
+        """How many addresses have users."""
+        return len(self._gates)
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of ``url``: what its paths have in common."""
+    scheme, netloc, *_ = urlsplit(url)
+    return f"{scheme}://{netloc}"
