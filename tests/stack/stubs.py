@@ -32,6 +32,10 @@ class AiCallRecord:
     was_cut_off: bool = False
     cut_off_at: float | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self.ended_at is None and not self.was_cut_off
+
 
 @dataclass
 class DeliveryRecord:

@@ -80,10 +80,8 @@ async def test_a_killed_hosts_turns_are_done_by_its_successor(
     victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:
     ids = conversations_for(stubs, "host")
-    for conversation_id in ids:
-        stubs.delay(conversation_id, 2.5)  # so that the kill comes before the answers
     async with open_traffic(victim.url, concurrency=200) as traffic:
-        sending = await in_the_middle(traffic, stubs, ids)
+        sending = await in_the_middle(traffic, stubs, ids, more_seconds=2.5)
         busiest_host(victim, stubs.url).kill()
         killed_at = time.monotonic()
         await sending
@@ -163,10 +161,8 @@ async def test_supervisor_and_host_may_die_at_the_same_moment(
     victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:
     ids = conversations_for(stubs, "both")
-    for conversation_id in ids:
-        stubs.delay(conversation_id, 2.5)
     async with open_traffic(victim.url, concurrency=200) as traffic:
-        sending = await in_the_middle(traffic, stubs, ids)
+        sending = await in_the_middle(traffic, stubs, ids, more_seconds=2.5)
         kill_actor(victim, "Supervisor")
         busiest_host(victim, stubs.url).kill()
         killed_at = time.monotonic()

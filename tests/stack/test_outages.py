@@ -40,6 +40,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
+@pytest.fixture(autouse=True)
+def both_run_before_each_test(postgres: PostgresServer, redis: RedisServer) -> None:
+    """A test that failed halfway is the only one that fails."""
+    for server in (postgres, redis):
+        if server.pid is None:
+            server.start()
+
+
 @pytest.fixture(scope="module")
 def tried(
     stubs: Stubs,

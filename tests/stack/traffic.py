@@ -119,14 +119,26 @@ def conversations_for(stubs: Stubs, name: str) -> list[str]:
     return ids
 
 
-async def in_the_middle(traffic: Traffic, stubs: Stubs, ids: list[str]) -> asyncio.Task[None]:
-    """Send two messages to each conversation; return when turns of most of them are running."""
+async def in_the_middle(
+    traffic: Traffic, stubs: Stubs, ids: list[str], more_seconds: float = AI_SECONDS
+) -> asyncio.Task[None]:
+    """Send two messages to each conversation; return when a turn of each is running.
+
+    The AI does not answer before that, however slow the machine is, and ``more_seconds`` after.
+    """
+    releases = [stubs.hold(it) for it in ids]
     bodies = [message(it, f"text {number}") for number in range(2) for it in ids]
     sending = asyncio.create_task(traffic.send_all(bodies))
 
-    async def most_are_running() -> bool:
-        running = [it for it in ids if any(c.ended_at is None for c in stubs.ai_calls(it))]
-        return len(running) > len(ids) * 0.6
+    async def all_are_running() -> bool:
+        return all(any(c.is_running for c in stubs.ai_calls(it)) for it in ids)
 
-    await wait_for(most_are_running, 20, "turns run")
+    def release() -> None:
+        for release_one in releases:
+            release_one()
+
+    try:
+        await wait_for(all_are_running, 30, "turns run")
+    finally:
+        asyncio.get_running_loop().call_later(more_seconds, release)
     return sending
