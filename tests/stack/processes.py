@@ -50,7 +50,10 @@ def busiest_host(server: Server, stubs_url: str) -> psutil.Process:
     port = urlsplit(stubs_url).port
 
     def calls_of(process: psutil.Process) -> int:
-        return sum(1 for it in process.net_connections() if it.raddr and it.raddr[1] == port)
+        established = [
+            it for it in process.net_connections("tcp") if it.status == psutil.CONN_ESTABLISHED
+        ]
+        return sum(1 for it in established if it.raddr.port == port)
 
     return max(actor_processes(server, "ConversationHost"), key=calls_of)
 
