@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up migrate status test test-unit test-compat check format constraints clean
+.PHONY: help install up migrate status test test-unit test-compat soak check format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-compat: $(INSTALLED) ## Run all tests with Debian's PostgreSQL 15 and Redis
 	@test -x /usr/lib/postgresql/15/bin/postgres && command -v redis-server >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends postgresql-15 redis-server; }
 	TEST_SERVERS=debian $(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadfile $(ARGS)
+
+soak: $(INSTALLED) ## Run the tests that break things for minutes; nothing else should run beside them
+	$(BIN)/python -m pytest tests/ -m soak -s $(ARGS)
 
 check: $(INSTALLED) ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .

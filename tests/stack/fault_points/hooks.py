@@ -1,0 +1,54 @@
+"""Inside the product's processes: patches modules as they are imported."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+from collections.abc import Sequence
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from tests.stack.fault_points.mutations import MUTATED, mutate
+from tests.stack.fault_points.places import PLACES
+from tests.stack.fault_points.points import MUTATIONS_VARIABLE
+
+__all__ = ["install"]
+
+
+class _Finder:
+    """Finds the modules that are patched as they would be found, and has them patched."""
+
+    def __init__(self, mutations: list[str]) -> None:
+        self._mutations = mutations
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in PLACES and fullname not in MUTATED:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None:
+            self._patch_after_loading(spec.loader)
+        return spec
+
+    def _patch_after_loading(self, loader: Any) -> None:
+        execute = loader.exec_module
+
+        @wraps(execute)
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            patch = PLACES.get(module.__name__)
+            if patch is not None:
+                patch(module)
+            for mutation in self._mutations:
+                mutate(mutation, module)
+
+        loader.exec_module = exec_module
+
+
+def install() -> None:
+    """Patch what this process will import."""
+    mutations = os.environ.get(MUTATIONS_VARIABLE, "").split()
+    sys.meta_path.insert(0, _Finder(mutations))
