@@ -14,6 +14,7 @@ import asyncpg
 __all__ = [
     "Database",
     "DatabaseConflict",
+    "DatabaseLocked",
     "DatabaseRejected",
     "DatabaseUnavailable",
     "Row",
@@ -31,6 +32,7 @@ _NAME = re.compile(r"^-- name: *(\w+)\s*$", re.MULTILINE)
 _REJECTED_CLASSES = ("22", "23", "54")
 # serialization_failure, deadlock_detected: the same statement goes through when it is tried again.
 _CONFLICTS = ("40001", "40P01")
+_LOCKED = "55P03"  # lock_not_available: not within lock_timeout
 
 
 class DatabaseUnavailable(Exception):
@@ -39,6 +41,10 @@ class DatabaseUnavailable(Exception):
 
 class DatabaseConflict(DatabaseUnavailable):
     """A deadlock or serialization failure: nothing was done, and trying again at once will help."""
+
+
+class DatabaseLocked(DatabaseUnavailable):
+    """Somebody else has locked a row for longer than we wait: nothing was done."""
 
 
 class DatabaseRejected(Exception):
@@ -61,6 +67,8 @@ def _translated_errors() -> Iterator[None]:
         state = error.sqlstate or ""
         if state in _CONFLICTS:
             raise DatabaseConflict(f"{state}: {error.args[0]}") from error
+        if state == _LOCKED:
+            raise DatabaseLocked(f"{state}: {error.args[0]}") from error
         if state.startswith(_REJECTED_CLASSES):
             # The detail would repeat the values, which may be somebody's message.
             raise DatabaseRejected(f"PostgreSQL refuses the value ({state})") from None
@@ -108,6 +116,7 @@ class Database:
         max_connections: int = 10,
         statement_timeout_seconds: float = 10.0,
         acquire_timeout_seconds: float = 5.0,
+        lock_timeout_seconds: float | None = None,
         application_name: str = "chat-orchestrator",
         keys_only: bool = False,
     ) -> Database:
@@ -115,6 +124,8 @@ class Database:
 
         ``keys_only``: every statement looks rows up by key. Its plan is then made once, and not
         of the kind that reads whole tables because they were small when it was made.
+        ``lock_timeout_seconds``: how long to wait for a row that somebody else has locked (default:
+        as long as a statement may take); past it comes ``DatabaseLocked``.
         """
         milliseconds = str(int(statement_timeout_seconds * 1000))
         settings = {
@@ -124,6 +135,8 @@ class Database:
             "timezone": "UTC",
             "jit": "off",
         }
+        if lock_timeout_seconds is not None:
+            settings["lock_timeout"] = str(int(lock_timeout_seconds * 1000))
         if keys_only:
             settings |= {
                 "plan_cache_mode": "force_generic_plan",
@@ -185,6 +198,10 @@ class Database:
     async def close(self) -> None:
         """Wait for what is running, then close all connections."""
         await self._pool.close()
+
+    def terminate(self) -> None:
+        """Close all connections without waiting for what is running."""
+        self._pool.terminate()
 
 
 async def _keep_session(_connection: object) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
@@ -22,10 +22,13 @@ from storage.codec import (
     encode_results,
     weight_of,
 )
+from storage.database_watch import DatabaseWatch
 from storage.deliveries import record_deliveries, start_deliveries
+from storage.held_rows import HeldRows
 from storage.postgres import (
     Database,
     DatabaseConflict,
+    DatabaseLocked,
     DatabaseRejected,
     DatabaseUnavailable,
 )
@@ -36,16 +39,14 @@ from storage.records import (
     ClaimOutcome,
     FencedOutcome,
     JobStatus,
-    MessageSettlement,
     NewMessage,
 )
+from storage.rounds import rounds
 from storage.turns import commit_turns, settle_messages, start_turns
 
 __all__ = ["StorageWriter"]
 
 logger = structlog.get_logger()
-
-Item = TypeVar("Item")
 
 _Write = Callable[[Database, list[Any]], Awaitable[list[Any]]]
 
@@ -60,13 +61,17 @@ _WRITES: dict[OperationKind, _Write] = {
     OperationKind.RENEW: renew_owners,
 }
 _CONFLICT_ATTEMPTS = 5
+_LOCK_TIMEOUT_SECONDS = 2.0
+"""How long a batch waits for rows that somebody else has locked."""
+_SHORT_LOCK_TIMEOUT_SECONDS = 0.1
+"""The same, while it is found out which rows these are."""
 
 
 class StorageWriter:
     """Takes encoded operations and answers each of them; made to be a Ray actor.
 
     Operations of one kind share transactions, one at a time; kinds run side by side. It connects
-    when it is first used.
+    when it is first used. While the database is known to be away everything is refused at once.
     """
 
     def __init__(
@@ -81,6 +86,9 @@ class StorageWriter:
         self._statement_timeout_seconds = statement_timeout_seconds
         self._connecting = asyncio.Lock()
         self._database: Database | None = None
+        self._impatient: Database | None = None
+        self._watch = DatabaseWatch(database_url)
+        self._held = HeldRows()
         self._batchers: dict[OperationKind, Batcher[Any, Result]] = {
             kind: Batcher(
                 partial(self._flush, kind),
@@ -120,11 +128,7 @@ class StorageWriter:
 
     async def ping(self) -> bool:
         """Whether the database answers."""
-        try:
-            await (await self._connected()).fetch("select 1")
-        except DatabaseUnavailable:
-            return False
-        return True
+        return await self._watch.answers()
 
     def queue_lengths(self) -> dict[str, int]:
         """How many operations of each kind wait for a batch."""
@@ -134,24 +138,35 @@ class StorageWriter:
         """Finish what was taken, then disconnect."""
         for batcher in self._batchers.values():
             await batcher.drain()
-        if self._database is not None:
-            await self._database.close()
-            self._database = None
+        await self._watch.stop()
+        for database in (self._database, self._impatient):
+            if database is not None:
+                await database.close()
+        self._database = self._impatient = None
 
-    async def _connected(self) -> Database:
+    async def _connected(self) -> tuple[Database, Database]:
+        """Return the pool for batches, and the one that waits for no lock."""
         async with self._connecting:
             if self._database is None:
-                self._database = await Database.connect(
-                    self._url,
-                    # One for each kind, and one for pings.
-                    max_connections=len(OperationKind) + 1,
-                    statement_timeout_seconds=self._statement_timeout_seconds,
-                    application_name="storage-writer",
-                    keys_only=True,
-                )
-            return self._database
+                self._database = await self._connect(_LOCK_TIMEOUT_SECONDS)
+            if self._impatient is None:
+                self._impatient = await self._connect(_SHORT_LOCK_TIMEOUT_SECONDS)
+            return self._database, self._impatient
+
+    async def _connect(self, lock_timeout_seconds: float) -> Database:
+        return await Database.connect(
+            self._url,
+            max_connections=len(OperationKind),
+            statement_timeout_seconds=self._statement_timeout_seconds,
+            lock_timeout_seconds=lock_timeout_seconds,
+            application_name="storage-writer",
+            keys_only=True,
+        )
 
     async def _submit(self, kind: OperationKind, items: list[Any]) -> list[Result]:
+        self._watch.start()
+        if self._watch.is_away:
+            return [StorageFailure.UNAVAILABLE] * len(items)
         try:
             return await self._batchers[kind].submit(items)
         except QueueFull:
@@ -159,16 +174,30 @@ class StorageWriter:
 
     async def _flush(self, kind: OperationKind, items: list[Any]) -> list[Result]:
         results: list[Result] = [StorageFailure.UNAVAILABLE] * len(items)
-        for round_ in _rounds(kind, items):
-            answers = await self._write(kind, [items[place] for place in round_])
-            for place, answer in zip(round_, answers, strict=True):
-                results[place] = answer
+        together, apart = self._held.apart(items)
+        for places, write in ((together, self._write), (apart, self._write_apart)):
+            for round_ in rounds(kind, [items[place] for place in places]):
+                if self._watch.is_away:
+                    return results
+                own = [places[number] for number in round_]
+                answers = await write(kind, [items[place] for place in own])
+                for place, answer in zip(own, answers, strict=True):
+                    results[place] = answer
         return results
 
-    async def _write(self, kind: OperationKind, items: list[Any]) -> list[Result]:
-        """Write items that fit into one transaction; find the bad one by halves if there is one."""
+    async def _write(
+        self, kind: OperationKind, items: list[Any], *, is_apart: bool = False
+    ) -> list[Result]:
+        """Write items that fit into one transaction; find the bad one by halves if there is one.
+
+        ``is_apart``: wait for no lock. Raises ``DatabaseLocked``, then only.
+        """
         try:
-            return await self._write_once(kind, items)
+            return await self._write_once(kind, items, is_apart=is_apart)
+        except DatabaseLocked:
+            if is_apart:
+                raise
+            return await self._write_apart(kind, items)
         except DatabaseUnavailable as error:
             logger.warning("write_failed", kind=kind.value, items=len(items), error=str(error))
             return [StorageFailure.UNAVAILABLE] * len(items)
@@ -177,38 +206,24 @@ class StorageWriter:
                 logger.warning("item_refused", kind=kind.value, error=str(error))
                 return [_refusal(kind, items[0], str(error))]
         middle = len(items) // 2
-        first = await self._write(kind, items[:middle])
-        return first + await self._write(kind, items[middle:])
+        first = await self._write(kind, items[:middle], is_apart=is_apart)
+        return first + await self._write(kind, items[middle:], is_apart=is_apart)
 
-    async def _write_once(self, kind: OperationKind, items: list[Any]) -> list[Result]:
-        database = await self._connected()
+    async def _write_apart(self, kind: OperationKind, items: list[Any]) -> list[Result]:
+        """Write items among which are some whose rows somebody else has locked."""
+        return await self._held.write(items, partial(self._write, kind, is_apart=True))
+
+    async def _write_once(
+        self, kind: OperationKind, items: list[Any], *, is_apart: bool
+    ) -> list[Result]:
+        patient, impatient = await self._connected()
+        database = impatient if is_apart else patient
         for _ in range(_CONFLICT_ATTEMPTS - 1):
             try:
                 return await _WRITES[kind](database, items)
             except DatabaseConflict as error:
                 logger.info("write_repeated", kind=kind.value, items=len(items), error=str(error))
         return await _WRITES[kind](database, items)
-
-
-def _key(kind: OperationKind, item: Any) -> Hashable:
-    if isinstance(item, MessageSettlement):
-        return item.conversation_id, item.message_id
-    key: str = item.job_id if kind is OperationKind.ACCEPT else item.conversation_id
-    return key
-
-
-def _rounds(kind: OperationKind, items: list[Item]) -> list[list[int]]:
-    """Group the places of ``items`` so that no group has two with the same key."""
-    rounds: list[list[int]] = []
-    seen: dict[Hashable, int] = {}
-    for place, item in enumerate(items):
-        key = _key(kind, item)
-        number = seen.get(key, 0)
-        seen[key] = number + 1
-        if number == len(rounds):
-            rounds.append([])
-        rounds[number].append(place)
-    return rounds
 
 
 def _refusal(kind: OperationKind, item: Any, error: str) -> Result:
