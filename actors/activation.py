@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -213,8 +214,18 @@ class Activation:
         return [found.get(it, []) for it in conversation_ids]
 
     async def hand_over(self, seat: Seat, effect: HandOver) -> None:
-        """Tell the holder of the lease which messages wait, and who waits for them."""
-        name = Host.name_in(effect.owner)
+        """Tell the holder of the lease which messages wait, and who waits for them.
+
+        Without a holder that is the host which is to have it, once our lease is given back.
+        """
+        if effect.owner is not None:
+            name: str | None = Host.name_in(effect.owner)
+        else:
+            if seat.release is not None:
+                await asyncio.wait({seat.release})
+            name = self._resources.shards.keeper_of(seat.conversation_id)
+        if name is None:
+            return  # the sweeper finds it when there is one
         waiting: list[tuple[str | None, str | None]] = [*seat.callers_of(effect.message_ids)]
         for message_id, ingress_id in waiting or [(None, None)]:
             await self._resources.hosts.send(
@@ -224,6 +235,7 @@ class Activation:
                     epoch=seat.conversation.epoch,
                     message_id=message_id,
                     reply_to=ingress_id,
+                    hops=seat.hops + 1,
                 ),
                 name,
             )

@@ -53,6 +53,8 @@ class Envelope(Record, frozen=True):
     job_id: str | None = None
     reply_to: str | None = None
     """The ingress that waits for outcomes of the message, if any."""
+    hops: int = 0
+    """How many hosts have handed it on; the last that it may come to keeps it."""
 
 
 class HostReport(Record, frozen=True):

@@ -200,12 +200,18 @@ class Gateway:
                     self._spawn(self._listen(host.name))
 
     async def _listen(self, host: str) -> None:
-        """Hear what a host has to tell, as long as it is in the routing table."""
-        while any(it.name == host for it in self._view.table.hosts):
+        """Hear what a host has to tell.
+
+        One that has left the routing table may still be ending turns: it is heard as long as it
+        answers.
+        """
+        while True:
             try:
                 async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
                     outcomes = await self._directory.host(host).next_outcomes(self._ingress_id)
             except (PeerUnavailable, TimeoutError):
+                if not any(it.name == host for it in self._view.table.hosts):
+                    break
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for outcome in decode_outcomes(outcomes):

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 import structlog
 
 from actors.bot_config import BotConfigService
@@ -33,13 +34,15 @@ from actors.conversation.events import (
 from actors.conversation.phase import IN_TURN, OWNED
 from actors.host_link import HostLink
 from actors.lease_keeper import LeaseKeeper
+from actors.mover import Mover
 from actors.outcome_streams import OutcomeStreams
 from actors.ports import Directory
 from actors.resources import Resources
-from actors.router import Host, RoutingTable
+from actors.router import Host
 from actors.runner import Runner
 from actors.seat import Seat
 from actors.services import Services
+from actors.shards import Shards
 from actors.translation import message_of
 from actors.writer_link import WriterLink
 from storage.postgres import Database
@@ -51,6 +54,8 @@ __all__ = ["ConversationHost"]
 log = structlog.get_logger()
 
 READ_CONNECTIONS = 2
+MAX_HOPS = 3
+"""So often something is handed from host to host."""
 
 
 class ConversationHost:
@@ -64,14 +69,14 @@ class ConversationHost:
         self._settings = settings
         self._directory = directory
         self._incarnation = uuid.uuid4().hex[:12]
-        self._table = RoutingTable()
+        self._shards = Shards(name)
         self._outcomes = OutcomeStreams()
         self._starting = asyncio.Lock()
         self._runner: Runner | None = None
         self._resources: Resources | None = None
         self._keeper: LeaseKeeper | None = None
+        self._mover: Mover | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_draining = False
 
     def __repr__(self) -> str:
         return f"ConversationHost({self._name})"
@@ -91,7 +96,9 @@ class ConversationHost:
         """Report; ``table`` is the routing table if the supervisor thinks it is news."""
         runner = await self._started()
         if table is not None:
-            self._table = decode_table(table)
+            self._shards.table = decode_table(table)
+            if self._mover is not None:
+                self._mover.note_table()
         return encode(self._report(runner))
 
     async def deliveries(self) -> list[dict[str, object]]:
@@ -102,9 +109,9 @@ class ConversationHost:
         return self._resources.services.simulated_platform.deliveries()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Finish the turns under way, start no others, and give everything up."""
+        """Finish the turns under way, start no others, and hand everything to other hosts."""
         runner = await self._started()
-        self._is_draining = True
+        self._shards.is_leaving = True
         await runner.drain(timeout_seconds)
 
     async def _started(self) -> Runner:
@@ -131,16 +138,19 @@ class ConversationHost:
         resources = Resources(
             owner=owner,
             settings=settings,
-            writer=WriterLink(self._directory, lambda: self._table),
-            hosts=HostLink(self._directory, lambda: self._table),
+            writer=WriterLink(self._directory, lambda: self._shards.table),
+            hosts=HostLink(self._directory, lambda: self._shards.table),
             redis=RedisStore.open(settings, owner),
             database=database,
             services=Services(settings),
             bots=bots,
             outcomes=self._outcomes,
-            table=lambda: self._table,
+            table=lambda: self._shards.table,
+            shards=self._shards,
         )
         runner = Runner(resources)
+        self._mover = Mover(runner, self._shards)
+        self._spawn(self._mover.run())
         self._keeper = LeaseKeeper(resources, lambda: list(runner.seats.values()), runner.dispatch)
         self._spawn(self._keeper.run())
         self._resources, self._runner = resources, runner
@@ -152,15 +162,14 @@ class ConversationHost:
         task.add_done_callback(self._tasks.discard)
 
     def _take(self, runner: Runner, envelope: Envelope) -> None:
-        if self._is_draining:
-            return  # the database has it, and the next owner will find it
         known = envelope.conversation_id in runner.seats
-        if not known and envelope.kind in (EnvelopeKind.CANCEL_JOB, EnvelopeKind.FORGET):
+        if not known and not self._takes_in(envelope):
             return
         if envelope.kind is EnvelopeKind.FORGET:
             self._forget(runner, runner.seats[envelope.conversation_id])
             return
         seat = runner.seat(envelope.conversation_id)
+        seat.hops = max(seat.hops, envelope.hops)
         message_id = envelope.message_id
         if message_id is not None and envelope.reply_to is not None:
             seat.add_caller(message_id, envelope.reply_to)
@@ -178,6 +187,30 @@ class ConversationHost:
             event = Poked(message_id, envelope.epoch)
         runner.dispatch(seat, event)
 
+    def _takes_in(self, envelope: Envelope) -> bool:
+        """Whether to take in a conversation that is not in memory; else it is handed on.
+
+        What has been handed on too often is kept, wherever its shard is: hosts may disagree about
+        the routing table, or a lease given back may not have reached Redis.
+        """
+        if envelope.kind in (EnvelopeKind.CANCEL_JOB, EnvelopeKind.FORGET):
+            return False
+        if not self._shards.is_foreign(envelope.conversation_id):
+            # Leaving, and nobody to hand it to: it is in the database, for the next owner to find.
+            return not self._shards.is_leaving
+        if envelope.hops < MAX_HOPS:
+            self._spawn(self._hand_on(envelope))
+            return False
+        if self._mover is not None:
+            self._mover.note_guest(envelope.conversation_id)
+        return not self._shards.is_leaving
+
+    async def _hand_on(self, envelope: Envelope) -> None:
+        keeper = self._shards.keeper_of(envelope.conversation_id)
+        if self._resources is not None and keeper is not None:
+            further = msgspec.structs.replace(envelope, hops=envelope.hops + 1)
+            await self._resources.hosts.send(further, keeper)
+
     def _forget(self, runner: Runner, seat: Seat) -> None:
         """Let go of a conversation that was erased; one with its id may come anew."""
         lock_id = seat.conversation.lock_id
@@ -191,14 +224,14 @@ class ConversationHost:
         return HostReport(
             name=self._name,
             incarnation=self._incarnation,
-            table_version=self._table.version,
+            table_version=self._shards.table.version,
             conversations=len(conversations),
             turns=sum(it.phase in IN_TURN for it in owned),
             waiting_messages=sum(len(it.mailbox) for it in owned),
             redis_leases=len(owned) - in_database,
             database_leases=in_database,
             has_redis=self._keeper is not None and self._keeper.has_redis,
-            is_draining=self._is_draining,
+            is_draining=self._shards.is_leaving,
             process_id=os.getpid(),
             node=socket.gethostname(),
         )

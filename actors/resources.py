@@ -10,6 +10,7 @@ from actors.host_link import HostLink
 from actors.outcome_streams import OutcomeStreams
 from actors.router import RoutingTable
 from actors.services import Services
+from actors.shards import Shards
 from actors.writer_link import WriterLink
 from storage.postgres import Database
 from storage.redis_store import RedisStore
@@ -35,6 +36,7 @@ class Resources:
     bots: BotConfigService
     outcomes: OutcomeStreams
     table: Callable[[], RoutingTable]
+    shards: Shards
 
     @property
     def lease_ttl_seconds(self) -> float:

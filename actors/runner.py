@@ -128,6 +128,8 @@ class Runner:
         task.add_done_callback(tasks.discard)
         if isinstance(effect, fx.CallAi):
             seat.ai_task = task
+        elif isinstance(effect, fx.ReleaseLease):
+            seat.release = task
 
     async def _run(self, seat: Seat, effect: fx.Effect) -> None:
         try:

@@ -20,8 +20,10 @@ class Seat:
         "ai_task",
         "callers",
         "conversation",
+        "hops",
         "last_message_id",
         "last_message_timestamp",
+        "release",
         "tasks",
         "timer",
         "timer_at",
@@ -37,6 +39,10 @@ class Seat:
         self.timer_at = 0.0
         self.write_order: asyncio.Task[None] | None = None
         """The latest task that marks a turn's start; what follows in the database waits for it."""
+        self.release: asyncio.Task[None] | None = None
+        """Gives the lease back; the next host is told when that is done."""
+        self.hops = 0
+        """How many hosts what came last was handed on by."""
         self.last_message_id: str | None = None
         self.last_message_timestamp: float | None = None
 

@@ -58,9 +58,13 @@ class FetchPending:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Tell the holder of the lease about these messages. No answer."""
+    """Tell the holder of the lease about these messages. No answer.
 
-    owner: str
+    ``owner`` None: the lease was given back, and whichever host the conversation belongs to now is
+    told that there is work.
+    """
+
+    owner: str | None
     message_ids: tuple[str, ...]
 
 

@@ -224,7 +224,7 @@ class ConversationReset:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The host gives the conversation up (it stops, or the shard moves)."""
+    """The host gives the conversation up, because it stops or the shard has moved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def on_lease_refused(conversation: Conversation, event: LeaseRefused, now: float
     """Somebody else has it: hand the messages over if it can be reached, else try again later."""
     if event.reachable:
         conversation.emit(HandOver(event.owner, tuple(conversation.unconfirmed)))
+        conversation.unconfirmed, conversation.is_wanted = {}, False
         rest(conversation)
     else:
         block(conversation, event.retry_at)
@@ -123,6 +124,7 @@ def on_claim_missing(conversation: Conversation, event: ClaimMissing, now: float
     """It was erased: there is nothing to do, and callers are to look for themselves."""
     for message_id in conversation.unconfirmed:
         conversation.emit(Tell(message_id, Word.GONE))
+    conversation.unconfirmed, conversation.is_wanted = {}, False
     passivate(conversation)
 
 
@@ -157,7 +159,10 @@ def mark_reset(conversation: Conversation, event: ConversationReset, now: float)
 
 
 def drain(conversation: Conversation, event: Released, now: float) -> None:
-    """Give it up as soon as nothing is under way; start no further turn."""
+    """Give it up as soon as nothing is under way; start no further turn.
+
+    What waits then is handed to the next owner.
+    """
     conversation.is_draining = True
     if conversation.phase is Phase.DEBOUNCING:
         conversation.phase = Phase.IDLE
@@ -165,6 +170,7 @@ def drain(conversation: Conversation, event: Released, now: float) -> None:
 
 def leave(conversation: Conversation, event: Released, now: float) -> None:
     """Nothing is held: forget it."""
+    conversation.is_draining = True
     rest(conversation)
 
 

@@ -17,8 +17,11 @@ def advance(conversation: Conversation, now: float) -> None:
     """Go on with whatever waits, if nothing is under way.
 
     While the database is being asked for what it holds no turn starts, so that none is started
-    ahead of an earlier message.
+    ahead of an earlier message. One that is being given up starts nothing.
     """
+    if conversation.is_draining:
+        _give_up(conversation)
+        return
     is_short = conversation.mailbox.is_torn or (
         conversation.mailbox.has_more and not conversation.mailbox
     )
@@ -30,16 +33,19 @@ def advance(conversation: Conversation, now: float) -> None:
         turns.gather(conversation, now)
     if conversation.phase is not Phase.IDLE:
         return
-    if conversation.is_draining:
-        if not (conversation.settling or conversation.outbox.is_moving):
-            passivate(conversation)
-        return
     settling.record_unanswerable(conversation)
     if conversation.mailbox and len(conversation.outbox) < conversation.limits.undelivered_jobs:
         turns.begin(conversation, now)
     elif (
         conversation.is_quiet and now >= conversation.idle_since + conversation.limits.idle_seconds
     ):
+        passivate(conversation)
+
+
+def _give_up(conversation: Conversation) -> None:
+    """Let go once nothing is under way. What is still to be looked up, the next owner looks up."""
+    is_settling = conversation.settling or conversation.outbox.is_moving
+    if conversation.phase is Phase.IDLE and not is_settling:
         passivate(conversation)
 
 

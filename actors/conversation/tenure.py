@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation.effects import AbandonAi, AcquireLease, ReleaseLease
+from actors.conversation.effects import AbandonAi, AcquireLease, HandOver, ReleaseLease
 from actors.conversation.phase import Phase
 
 if TYPE_CHECKING:
@@ -28,24 +28,33 @@ def release(conversation: Conversation) -> None:
 
 
 def block(conversation: Conversation, until: float) -> None:
-    """Try again later, unless the host is being emptied. What was asked for is void."""
+    """Try again later, unless it is being given up. What was asked for is void."""
     conversation.attempt += 1
+    conversation.is_wanted = True
     if conversation.is_draining:
         rest(conversation)
         return
     conversation.phase = Phase.BLOCKED
     conversation.wake_at = until
-    conversation.is_wanted = True
 
 
 def rest(conversation: Conversation) -> None:
     """Forget the conversation: nothing of it is only in memory.
 
-    Its host is told to forget it too, unless the same event wakes it up again.
+    Its host is told to forget it too, unless the same event wakes it up again. Where it is given
+    up with work to do, its next host is told of that.
     """
+    if conversation.is_draining:
+        _hand_on(conversation)
     conversation.forget()
     conversation.attempt += 1
     conversation.phase = Phase.PASSIVE
+
+
+def _hand_on(conversation: Conversation) -> None:
+    waiting = tuple(dict.fromkeys((*conversation.unconfirmed, *conversation.undecided())))
+    if waiting or conversation.is_wanted or conversation.mailbox.has_more:
+        conversation.emit(HandOver(None, waiting))
 
 
 def passivate(conversation: Conversation) -> None:
@@ -65,12 +74,12 @@ def lose(conversation: Conversation, now: float) -> None:
 def fence(conversation: Conversation, now: float) -> None:
     """Another owner has claimed it: drop it and leave it alone for one lease time."""
     wanted = drop(conversation)
+    conversation.is_wanted = wanted
     if conversation.is_draining:
         rest(conversation)
         return
     conversation.phase = Phase.FENCED
     conversation.wake_at = now + conversation.limits.lease_ttl_seconds
-    conversation.is_wanted = wanted
 
 
 def start_over(conversation: Conversation, epoch: int) -> None:

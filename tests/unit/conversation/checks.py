@@ -20,7 +20,6 @@ class Seat:
     conversation: Conversation
     is_gone: bool = False
     is_owner: bool = False
-    is_draining: bool = False
     ai_call: tuple[str, int] | None = None
     callers: set[str] = field(default_factory=set)
     known: set[str] = field(default_factory=set)

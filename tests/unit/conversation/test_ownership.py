@@ -193,7 +193,7 @@ def test_undelivered_answers_do_not_keep_it_in_memory() -> None:
 
 
 @pytest.mark.parametrize("prepare", [starting, calling, committing])
-def test_a_host_that_stops_finishes_the_turn_and_starts_no_further_one(
+def test_a_host_that_gives_it_up_finishes_the_turn_and_starts_no_further_one(
     prepare: Callable[[Script], None],
 ) -> None:
     script = _in(prepare)
@@ -206,18 +206,22 @@ def test_a_host_that_stops_finishes_the_turn_and_starts_no_further_one(
     script.committed()
     assert script.all(fx.Deliver)
     script.delivered("j1")
-    assert [type(it) for it in script.effects][-2:] == [fx.ReleaseLease, fx.Passivate]
+    release, hand_over, end = script.effects[-3:]
+    assert isinstance(release, fx.ReleaseLease)
+    assert hand_over == fx.HandOver(None, ("m9",))
+    assert end == fx.Passivate()
     assert not script.all(fx.StartTurn)
 
 
-def test_a_host_that_stops_leaves_a_burst_to_the_next_owner() -> None:
+def test_a_host_that_gives_it_up_hands_a_burst_to_the_next_one() -> None:
     script = _in(debouncing)
     script.give(e.Released())
-    assert [type(it) for it in script.effects] == [fx.ReleaseLease, fx.Passivate]
+    assert [type(it) for it in script.effects] == [fx.ReleaseLease, fx.HandOver, fx.Passivate]
+    assert script.one(fx.HandOver) == fx.HandOver(None, ("m1",))
 
 
 @pytest.mark.parametrize("prepare", [Script.own, fenced])
-def test_a_host_that_stops_forgets_what_is_not_under_way(
+def test_a_host_that_gives_it_up_forgets_what_is_not_under_way(
     prepare: Callable[[Script], object],
 ) -> None:
     script = Script()
@@ -226,10 +230,11 @@ def test_a_host_that_stops_forgets_what_is_not_under_way(
     assert script.effects[-1] == fx.Passivate()
 
 
-def test_a_host_that_stops_while_claiming_gives_it_back() -> None:
+def test_a_host_that_gives_it_up_while_claiming_gives_it_back() -> None:
     script = Script()
     script.receive("1")
     script.grant()
     script.give(e.Released())
     script.claim(message("1", 1))
-    assert [type(it) for it in script.effects] == [fx.ReleaseLease, fx.Passivate]
+    assert [type(it) for it in script.effects] == [fx.ReleaseLease, fx.HandOver, fx.Passivate]
+    assert script.one(fx.HandOver) == fx.HandOver(None, ("m1",))

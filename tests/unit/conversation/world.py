@@ -117,8 +117,6 @@ class World(Services):
             seat = self.seats[host] = Seat(host, Conversation("conversation", self.limits))
         if caller is not None:
             seat.callers.add(caller)
-        if isinstance(event, e.Released):
-            seat.is_draining = True
         self._receive(seat, event)
 
     def _receive(self, seat: Seat, event: e.Event) -> None:
@@ -157,8 +155,9 @@ class World(Services):
             case fx.HandOver():
                 callers = seat.callers & set(effect.message_ids)
                 seat.callers -= callers
-                for message_id in sorted(callers):
-                    self.requests.append(Request(seat, fx.HandOver(effect.owner, (message_id,))))
+                told: list[tuple[str, ...]] = [(it,) for it in sorted(callers)]
+                for ids in told or [()]:
+                    self.requests.append(Request(seat, fx.HandOver(effect.owner, ids)))
             case _:
                 if isinstance(effect, fx.CallAi):
                     seat.ai_call = (effect.job_id, effect.call)
@@ -167,7 +166,7 @@ class World(Services):
                 self.requests.append(Request(seat, effect))
 
     def _forget(self, seat: Seat) -> None:
-        if self.checks_callers and not seat.is_draining:
+        if self.checks_callers:
             assert not seat.callers, f"forgotten, and never told: {seat.callers}"
         seat.is_gone = True
         self.seats[seat.host] = None
@@ -199,8 +198,9 @@ class World(Services):
 
     def _event(self, seat: Seat, effect: fx.Effect, choice: str) -> e.Event | None:
         if isinstance(effect, fx.HandOver):
-            for message_id in effect.message_ids:
-                self.give(effect.owner, e.Poked(message_id, self.database.epoch), caller=message_id)
+            host = effect.owner or next(it for it in self.seats if it != seat.host)
+            for message_id in effect.message_ids or (None,):
+                self.give(host, e.Poked(message_id, self.database.epoch), caller=message_id)
             return None
         holder_is_alive = self.lease is not None and self.seats[self.lease[0]] is not None
         return self.do(seat, effect, choice, holder_is_alive=holder_is_alive)
