@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-__all__ = ["AiCallRecord", "DeliveryRecord", "Stubs"]
+__all__ = ["AiCallRecord", "DeliveryRecord", "Reply", "Stubs"]
 
 Reply = tuple[int, Any, dict[str, str]]
 """Status, JSON value (or raw bytes) and headers."""
@@ -65,6 +65,10 @@ class Stubs:
 
     def __init__(self, delay_seconds: float = 0.05) -> None:
         self.delay_seconds = delay_seconds
+        self.slowdown_seconds = 0.0
+        """What every AI call takes on top."""
+        self.platform_status = 200
+        """What the platform answers where nothing is planned."""
         self.url = ""
         self._plans: defaultdict[str, _Plan] = defaultdict(_Plan)
         self._ai_calls: defaultdict[str, list[AiCallRecord]] = defaultdict(list)
@@ -147,7 +151,7 @@ class Stubs:
         released = plan.released
         try:
             delay = self.delay_seconds if plan.delay_seconds is None else plan.delay_seconds
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay + self.slowdown_seconds)
             while released is not None and not released.is_set():  # noqa: ASYNC110 (another thread)
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
@@ -165,7 +169,9 @@ class Stubs:
         body = await request.json()
         conversation_id = body["conversation_id"]
         plan = self._plans[conversation_id]
-        reply: Reply = plan.platform_replies.pop(0) if plan.platform_replies else (200, {}, {})
+        reply: Reply = (self.platform_status, {}, {})
+        if plan.platform_replies:
+            reply = plan.platform_replies.pop(0)
         self._deliveries[conversation_id].append(
             DeliveryRecord(
                 body, raw, request.headers["Idempotency-Key"], time.monotonic(), reply[0]
