@@ -2,6 +2,9 @@
 PYTHON ?= python3
 # How many processes run the tests, file by file; each starts servers of its own.
 WORKERS ?= 2
+# Of `make soak`.
+MINUTES ?= 20
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -40,7 +43,8 @@ test-compat: $(INSTALLED) ## Run all tests with Debian's PostgreSQL 15 and Redis
 		{ apt-get update && apt-get install --yes --no-install-recommends postgresql-15 redis-server; }
 	TEST_SERVERS=debian $(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadfile $(ARGS)
 
-soak: $(INSTALLED) ## Run the tests that break things for minutes; nothing else should run beside them
+soak: $(INSTALLED) ## Break things at random for MINUTES (20), then run the tests that take minutes
+	$(BIN)/python -u -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 	$(BIN)/python -m pytest tests/ -m soak -s $(ARGS)
 
 check: $(INSTALLED) ## Lint, formatting, types and import rules
