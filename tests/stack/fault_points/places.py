@@ -102,10 +102,10 @@ def _around_write(write: _Method) -> _Method:
 
 def _around_batch(write_once: _Method) -> _Method:
     @wraps(write_once)
-    async def wrapped(self: Any, kind: Any, items: list[Any]) -> Any:
+    async def wrapped(self: Any, kind: Any, items: list[Any], **options: Any) -> Any:
         ids = [item.conversation_id for item in items]
         reach(f"writer.before_{kind.value}", ids)
-        result = await write_once(self, kind, items)
+        result = await write_once(self, kind, items, **options)
         reach(f"writer.after_{kind.value}", ids)
         return result
 
