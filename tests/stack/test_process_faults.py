@@ -12,7 +12,7 @@ from tests.servers import PostgresServer, RedisServer, start_postgres, start_red
 from tests.stack.ask import asked_ai, message
 from tests.stack.conftest import settings_of
 from tests.stack.fault_points.control import FaultPoints
-from tests.stack.history import History
+from tests.stack.history import History, install_audit
 from tests.stack.server import Server
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import open_traffic
@@ -55,6 +55,7 @@ def victim(
     """A server of our own whose processes can be struck at points."""
     settings = settings_of(stubs, postgres, redis) | all_points.environment
     server = Server(tmp_path_factory.mktemp("points-server"), **settings).start()
+    install_audit(postgres.url)
     yield server
     server.close()
 
@@ -78,4 +79,4 @@ async def test_a_host_stopped_between_lease_check_and_commit_commits_nothing_whe
         finish()
         assert (await sending)["status"] in ("completed", "restart_needed")
     history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=False)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)

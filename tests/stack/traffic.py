@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from tests.stack.ask import ENHANCED, message
+from tests.stack.history.events import Request, Verdict
 from tests.stack.server import MESSAGES_TOKEN, wait_for
 from tests.stack.stubs import Stubs
 
@@ -47,6 +48,8 @@ class Traffic:
     waits: list[float] = field(default_factory=list)
     """How long each message took from its first sending to its 200, in seconds."""
     refusals: list[int] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    """Every attempt, as its client saw it."""
     broken: int = 0
     """Connections that ended without an answer."""
 
@@ -75,19 +78,29 @@ class Traffic:
         return result
 
     async def _try(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        started_at = time.monotonic()
+
+        def note(verdict: Verdict, code: str | None = None, result: Any = None) -> None:
+            ids = body["conversation_id"], body["message_id"]
+            ended_at = time.monotonic()
+            self.requests.append(Request(*ids, started_at, ended_at, verdict, code, result))
+
         try:
             async with self.session.post(ENHANCED, json=body) as response:
                 if response.status in REFUSALS:
                     assert "Retry-After" in response.headers
                     self.refusals.append(response.status)
+                    note(Verdict.REFUSED, (await response.json())["code"])
                     return None
                 text = await response.text()
                 assert response.status == 200, text
                 result: dict[str, Any] = (await response.json())["result"]
-                return result
         except (aiohttp.ClientError, TimeoutError):
             self.broken += 1
+            note(Verdict.UNKNOWN)
             return None
+        note(Verdict.OK, result=result)
+        return result
 
     def statuses(self) -> dict[str, int]:
         """Count the answers by what they said."""

@@ -21,8 +21,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from types import ModuleType
 from typing import Any
@@ -31,7 +32,7 @@ from tests.stack.fault_points.points import reach
 
 __all__ = ["PLACES", "POINTS"]
 
-_Ids = Callable[..., list[str]]
+_Ids = Callable[[Mapping[str, Any]], list[str]]
 _Method = Callable[..., Awaitable[Any]]
 
 _KINDS = (
@@ -64,16 +65,19 @@ POINTS = {
 
 
 def _around(before: str | None, after: str | None, ids: _Ids) -> Callable[[_Method], _Method]:
-    """Wrap a coroutine function; ``ids`` gets its arguments and says whom a call is about."""
+    """Wrap a coroutine function; ``ids`` gets its arguments by name: whom a call is about."""
 
     def wrap(method: _Method) -> _Method:
+        signature = inspect.signature(method)
+
         @wraps(method)
-        async def wrapped(*arguments: Any) -> Any:
+        async def wrapped(*arguments: Any, **named: Any) -> Any:
+            about = ids(signature.bind(*arguments, **named).arguments)
             if before is not None:
-                reach(before, ids(*arguments))
-            result = await method(*arguments)
+                reach(before, about)
+            result = await method(*arguments, **named)
             if after is not None:
-                reach(after, ids(*arguments))
+                reach(after, about)
             return result
 
         return wrapped
@@ -87,12 +91,12 @@ def _patch(owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
 
 def _around_write(write: _Method) -> _Method:
     @wraps(write)
-    async def wrapped(writer: Any, operation: Any, until: Any) -> Any:
+    async def wrapped(writer: Any, operation: Any, *arguments: Any, **named: Any) -> Any:
         before, after = _WRITES.get(type(operation).__name__, (None, None))
         ids = [operation.conversation_id]
         if before is not None:
             reach(before, ids)
-        result = await write(writer, operation, until)
+        result = await write(writer, operation, *arguments, **named)
         if after is not None:
             reach(after, ids)
         return result
@@ -102,10 +106,10 @@ def _around_write(write: _Method) -> _Method:
 
 def _around_batch(write_once: _Method) -> _Method:
     @wraps(write_once)
-    async def wrapped(self: Any, kind: Any, items: list[Any], **options: Any) -> Any:
+    async def wrapped(self: Any, kind: Any, items: list[Any], **named: Any) -> Any:
         ids = [item.conversation_id for item in items]
         reach(f"writer.before_{kind.value}", ids)
-        result = await write_once(self, kind, items, **options)
+        result = await write_once(self, kind, items, **named)
         reach(f"writer.after_{kind.value}", ids)
         return result
 
@@ -121,28 +125,36 @@ def _around_take(take: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _of_seat(arguments: Mapping[str, Any]) -> list[str]:
+    return [arguments["seat"].conversation_id]
+
+
+def _of_message(arguments: Mapping[str, Any]) -> list[str]:
+    return [arguments["message"].conversation_id]
+
+
+def _of_body(arguments: Mapping[str, Any]) -> list[str]:
+    return [json.loads(arguments["body"])["conversation_id"]]
+
+
 def _gateway(module: ModuleType) -> None:
-    ids: _Ids = lambda _self, message: [message.conversation_id]  # noqa: E731
     points = ("ingress.before_accept", "ingress.after_accept")
-    _patch(module.Gateway, "accept", _around(*points, ids))
+    _patch(module.Gateway, "accept", _around(*points, _of_message))
 
 
 def _turn_work(module: ModuleType) -> None:
-    ids: _Ids = lambda _self, seat, _effect: [seat.conversation_id]  # noqa: E731
-    _patch(module.TurnWork, "call_ai", _around("turn.before_ai", None, ids))
+    _patch(module.TurnWork, "call_ai", _around("turn.before_ai", None, _of_seat))
     _patch(module, "write", _around_write)
 
 
 def _delivery_work(module: ModuleType) -> None:
-    ids: _Ids = lambda _self, seat, _effect: [seat.conversation_id]  # noqa: E731
-    _patch(module.DeliveryWork, "deliver", _around("delivery.before_check", None, ids))
+    _patch(module.DeliveryWork, "deliver", _around("delivery.before_check", None, _of_seat))
     _patch(module, "write", _around_write)
 
 
 def _services(module: ModuleType) -> None:
-    ids: _Ids = lambda _self, _job_id, body, _bot: [json.loads(body)["conversation_id"]]  # noqa: E731
     points = ("delivery.before_send", "delivery.after_send")
-    _patch(module.Services, "deliver", _around(*points, ids))
+    _patch(module.Services, "deliver", _around(*points, _of_body))
 
 
 PLACES: dict[str, Callable[[ModuleType], None]] = {
