@@ -33,6 +33,7 @@ from actors.writes import write
 from storage.batch import Batcher
 from storage.claims import read_pending_messages
 from storage.codec import Result
+from storage.postgres import DatabaseUnavailable
 from storage.records import Claim as StoredClaim
 from storage.records import ClaimOutcome, ClaimRequest, OwnerRenewal, StoredMessage
 from storage.records import LeaseKind as StoredLeaseKind
@@ -43,6 +44,7 @@ __all__ = ["Activation"]
 
 MAX_BATCH = 500
 MAX_QUEUED = 100_000
+FETCH_PAUSE_SECONDS = 0.5
 LONGEST_REFUSAL_SECONDS = 1.0
 """A refused lease is asked for again at least this often, since it may be given back early."""
 
@@ -200,8 +202,16 @@ class Activation:
         )
 
     async def fetch(self, seat: Seat, effect: FetchPending) -> Event | None:
-        """Read the messages that wait in the database."""
-        (stored,) = await self._reads.submit([seat.conversation_id])
+        """Read the messages that wait in the database, once it answers; not without trust."""
+        stored = None
+        while stored is None:
+            try:
+                (stored,) = await self._reads.submit([seat.conversation_id])
+            except DatabaseUnavailable as error:
+                log.warning("fetch_failed", error=str(error))
+                if time.monotonic() >= seat.conversation.trusted_until:
+                    return None
+                await asyncio.sleep(FETCH_PAUSE_SECONDS)
         return PendingFetched(
             effect.attempt,
             tuple(message_of(it, self._policies) for it in stored[: self._message_limit]),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from actors.codec import ClusterReport
+import time
+
+from actors.codec import ClusterReport, HostReport
 from actors.router import RoutingTable
 
 __all__ = ["ClusterView"]
+
+CURRENT_SECONDS = 5.0
+"""A report older than that says nothing of how things are; its table still holds."""
+AWAY_SECONDS = 1.0
+"""A writer without its database for so long is taken to stay so for now."""
 
 
 class ClusterView:
@@ -13,6 +20,33 @@ class ClusterView:
 
     def __init__(self) -> None:
         self.report = ClusterReport(table=RoutingTable())
+        self._reported_at = 0.0
+        self._hosts: dict[str, HostReport] = {}
+        self._away_since: dict[str, float] = {}
+
+    def update(self, report: ClusterReport) -> None:
+        """Take in a new report."""
+        now = self._reported_at = time.monotonic()
+        self.report = report
+        self._hosts = {it.name: it for it in report.hosts}
+        self._away_since = {
+            name: self._away_since.get(name, now)
+            for name, is_healthy in report.writers.items()
+            if not is_healthy
+        }
+
+    def report_of(self, host: str) -> HostReport | None:
+        """Return how a host is; None where that is not known."""
+        return self._hosts.get(host) if self._is_current else None
+
+    def is_away(self, writer: str | None) -> bool:
+        """Whether a writer is known to be without its database, or does not answer itself."""
+        since = self._away_since.get(writer or "")
+        return since is not None and self._is_current and self._reported_at - since >= AWAY_SECONDS
+
+    @property
+    def _is_current(self) -> bool:
+        return time.monotonic() - self._reported_at < CURRENT_SECONDS
 
     @property
     def table(self) -> RoutingTable:
@@ -42,7 +76,9 @@ class ClusterView:
                 "process_id": it.process_id,
                 "conversations": it.conversations,
                 "turns": it.turns,
+                "busy": it.busy,
                 "waiting_messages": it.waiting_messages,
+                "characters": it.characters,
                 "redis_leases": it.redis_leases,
                 "database_leases": it.database_leases,
                 "has_redis": it.has_redis,

@@ -69,6 +69,10 @@ class HostReport(Record, frozen=True):
     redis_leases: int
     database_leases: int
     has_redis: bool
+    busy: int = 0
+    """Conversations that have anything to do."""
+    characters: int = 0
+    """Of all texts in its memory."""
     is_draining: bool = False
     process_id: int = 0
     node: str = ""

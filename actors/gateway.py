@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from actors.admission import Admission
 from actors.cluster_view import ClusterView
 from actors.codec import (
     Envelope,
@@ -23,14 +24,15 @@ from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavaila
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
 from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
+from storage.settings import Settings
 from storage.tasks import end_task
 
 __all__ = ["Gateway"]
 
 log = structlog.get_logger()
 
-MAX_IN_FLIGHT = 10_000
-"""Messages being accepted, and callers waiting, at the same time in one ingress."""
+ACCEPT_SECONDS = 5.0
+"""After so long without word from the database nobody knows whether a message is stored."""
 REROUTE_INTERVAL_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 FETCH_TIMEOUT_SECONDS = 15.0
@@ -42,7 +44,7 @@ MAX_DELIVERIES = 1_000
 class Gateway:
     """Stores messages, hands them to their hosts, and hears what becomes of them."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, settings: Settings) -> None:
         self._directory = directory
         self._ingress_id = f"ingress-{uuid.uuid4().hex[:12]}"
         self._view = ClusterView()
@@ -50,6 +52,9 @@ class Gateway:
         self._accepting = 0
         self._writer = WriterLink(directory, lambda: self._view.table)
         self._hosts = HostLink(directory, lambda: self._view.table)
+        self._admission = Admission(
+            self._view, self._hosts.has_room, settings.max_in_flight, settings.host_max_busy
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: set[str] = set()
         self._serving = asyncio.Event()
@@ -71,11 +76,13 @@ class Gateway:
 
     async def accept(self, message: NewMessage) -> Accepted:
         """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
-        if self._accepting + len(self._expectations) >= MAX_IN_FLIGHT:
-            raise Overloaded("too many messages are in flight")
+        self._admission.check(message.conversation_id, self._accepting + len(self._expectations))
         self._accepting += 1
         try:
-            result = await self._writer.call(message)
+            async with asyncio.timeout(ACCEPT_SECONDS):
+                result = await self._writer.call(message)
+        except TimeoutError:
+            raise StorageUnavailable("the database did not answer in time") from None
         finally:
             self._accepting -= 1
         if result is StorageFailure.OVERLOADED:
@@ -191,7 +198,7 @@ class Gateway:
                 log.warning("supervisor_unreachable", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            self._view.report = decode_cluster_report(answer)
+            self._view.update(decode_cluster_report(answer))
             if self.is_serving:
                 self._serving.set()
             for host in self._view.table.hosts:

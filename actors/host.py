@@ -26,12 +26,10 @@ from actors.conversation.events import (
     ConversationReset,
     Event,
     JobCancelled,
-    LeaseKind,
     LeaseLost,
     MessageReceived,
     Poked,
 )
-from actors.conversation.phase import IN_TURN, OWNED
 from actors.host_link import HostLink
 from actors.lease_keeper import LeaseKeeper
 from actors.mover import Mover
@@ -54,6 +52,7 @@ __all__ = ["ConversationHost"]
 log = structlog.get_logger()
 
 READ_CONNECTIONS = 2
+MAKE_ROOM_SECONDS = 1.0
 MAX_HOPS = 3
 """So often something is handed from host to host."""
 
@@ -153,6 +152,7 @@ class ConversationHost:
         self._spawn(self._mover.run())
         self._keeper = LeaseKeeper(resources, lambda: list(runner.seats.values()), runner.dispatch)
         self._spawn(self._keeper.run())
+        self._spawn(_make_room(runner))
         self._resources, self._runner = resources, runner
         log.info("host_started", host=self._name, owner=owner)
 
@@ -163,7 +163,7 @@ class ConversationHost:
 
     def _take(self, runner: Runner, envelope: Envelope) -> None:
         known = envelope.conversation_id in runner.seats
-        if not known and not self._takes_in(envelope):
+        if not known and not self._takes_in(runner, envelope):
             return
         if envelope.kind is EnvelopeKind.FORGET:
             self._forget(runner, runner.seats[envelope.conversation_id])
@@ -187,7 +187,7 @@ class ConversationHost:
             event = Poked(message_id, envelope.epoch)
         runner.dispatch(seat, event)
 
-    def _takes_in(self, envelope: Envelope) -> bool:
+    def _takes_in(self, runner: Runner, envelope: Envelope) -> bool:
         """Whether to take in a conversation that is not in memory; else it is handed on.
 
         What has been handed on too often is kept, wherever its shard is: hosts may disagree about
@@ -196,8 +196,9 @@ class ConversationHost:
         if envelope.kind in (EnvelopeKind.CANCEL_JOB, EnvelopeKind.FORGET):
             return False
         if not self._shards.is_foreign(envelope.conversation_id):
-            # Leaving, and nobody to hand it to: it is in the database, for the next owner to find.
-            return not self._shards.is_leaving
+            # Leaving, and nobody to hand it to, or full: it is in the database, and will be found.
+            is_full = runner.is_full(is_awaited=envelope.reply_to is not None)
+            return not (is_full or self._shards.is_leaving)
         if envelope.hops < MAX_HOPS:
             self._spawn(self._hand_on(envelope))
             return False
@@ -218,20 +219,26 @@ class ConversationHost:
             runner.dispatch(seat, LeaseLost(lock_id))
 
     def _report(self, runner: Runner) -> HostReport:
-        conversations = [seat.conversation for seat in runner.seats.values()]
-        owned = [it for it in conversations if it.phase in OWNED]
-        in_database = sum(it.lease_kind is LeaseKind.DATABASE for it in owned)
+        load = runner.load
         return HostReport(
             name=self._name,
             incarnation=self._incarnation,
             table_version=self._shards.table.version,
-            conversations=len(conversations),
-            turns=sum(it.phase in IN_TURN for it in owned),
-            waiting_messages=sum(len(it.mailbox) for it in owned),
-            redis_leases=len(owned) - in_database,
-            database_leases=in_database,
+            conversations=len(runner.seats),
+            turns=load.turns,
+            waiting_messages=load.waiting_messages,
+            redis_leases=load.redis_leases,
+            database_leases=load.database_leases,
             has_redis=self._keeper is not None and self._keeper.has_redis,
+            busy=load.busy,
+            characters=load.characters,
             is_draining=self._shards.is_leaving,
             process_id=os.getpid(),
             node=socket.gethostname(),
         )
+
+
+async def _make_room(runner: Runner) -> None:
+    while True:
+        await asyncio.sleep(MAKE_ROOM_SECONDS)
+        runner.make_room()

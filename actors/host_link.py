@@ -12,11 +12,14 @@ from actors.codec import Envelope, encode_envelopes
 from actors.ports import Directory, PeerUnavailable
 from actors.router import RoutingTable
 from storage.batch import Batcher, QueueFull
+from storage.codec import weight_of
 
 __all__ = ["HostLink"]
 
 MAX_BATCH = 500
 MAX_QUEUED = 20_000
+MAX_BATCH_CHARACTERS = 4_194_304
+MAX_QUEUED_CHARACTERS = 67_108_864
 CALL_TIMEOUT_SECONDS = 10.0
 
 log = structlog.get_logger()
@@ -47,11 +50,21 @@ class HostLink:
             return False
         return taken
 
+    def has_room(self, host: str) -> bool:
+        """Whether the queue to a host is not half full: what is over its limit is not sent."""
+        batcher = self._batchers.get(host)
+        return batcher is None or not batcher.is_half_full
+
     def _batcher(self, host: str) -> Batcher[Envelope, bool]:
         batcher = self._batchers.get(host)
         if batcher is None:
             batcher = Batcher(
-                partial(self._flush, host), max_batch=MAX_BATCH, max_queued=MAX_QUEUED
+                partial(self._flush, host),
+                max_batch=MAX_BATCH,
+                max_queued=MAX_QUEUED,
+                weigh=_weight_of,
+                max_weight=MAX_BATCH_CHARACTERS,
+                max_queued_weight=MAX_QUEUED_CHARACTERS,
             )
             self._batchers[host] = batcher
         return batcher
@@ -64,3 +77,7 @@ class HostLink:
             log.warning("host_unreachable", host=host, error=type(error).__name__)
             return [False] * len(envelopes)
         return [True] * len(envelopes)
+
+
+def _weight_of(envelope: Envelope) -> int:
+    return 0 if envelope.message is None else weight_of(envelope.message)

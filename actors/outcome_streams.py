@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 from actors.outcome import Outcome
@@ -11,15 +12,49 @@ __all__ = ["OutcomeStreams"]
 
 MAX_WAITING = 20_000
 """Outcomes kept for one ingress; the oldest is dropped beyond (the database has them all)."""
+MAX_WAITING_CHARACTERS = 33_554_432
+"""The same for their results."""
 MAX_BATCH = 1_000
-MAX_STREAMS = 1_000
+MAX_BATCH_CHARACTERS = 4_194_304
+MAX_STREAMS = 256
+UNHEARD_SECONDS = 60.0
+"""An ingress that has not asked for so long is gone: nothing is kept for it."""
 FETCH_SECONDS = 10.0
 
 
 class _Stream:
     def __init__(self) -> None:
-        self.waiting: deque[Outcome] = deque(maxlen=MAX_WAITING)
+        self.waiting: deque[Outcome] = deque()
+        self.characters = 0
+        self.asked_at = time.monotonic()
         self.ready = asyncio.Event()
+
+    def put(self, outcome: Outcome) -> None:
+        self.waiting.append(outcome)
+        self.characters += len(outcome.result or "")
+        while len(self.waiting) > MAX_WAITING or self.characters > MAX_WAITING_CHARACTERS:
+            self.pop()
+        self.ready.set()
+
+    def pop(self) -> Outcome:
+        outcome = self.waiting.popleft()
+        self.characters -= len(outcome.result or "")
+        return outcome
+
+    def clear(self) -> None:
+        self.waiting.clear()
+        self.characters = 0
+        self.ready.clear()
+
+    def take(self) -> list[Outcome]:
+        taken: list[Outcome] = []
+        characters = 0
+        while self.waiting and len(taken) < MAX_BATCH and characters < MAX_BATCH_CHARACTERS:
+            taken.append(self.pop())
+            characters += len(taken[-1].result or "")
+        if not self.waiting:
+            self.ready.clear()
+        return taken
 
 
 class OutcomeStreams:
@@ -31,22 +66,21 @@ class OutcomeStreams:
     def put(self, ingress_id: str, outcome: Outcome) -> None:
         """Add an outcome for an ingress."""
         stream = self._stream(ingress_id)
-        stream.waiting.append(outcome)
-        stream.ready.set()
+        if time.monotonic() - stream.asked_at < UNHEARD_SECONDS:
+            stream.put(outcome)
+        else:
+            stream.clear()
 
     async def take(self, ingress_id: str) -> list[Outcome]:
         """Return what waits for an ingress, or nothing after ``FETCH_SECONDS``."""
         stream = self._stream(ingress_id)
+        stream.asked_at = time.monotonic()
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 await stream.ready.wait()
         except TimeoutError:
             return []
-        count = min(len(stream.waiting), MAX_BATCH)
-        taken = [stream.waiting.popleft() for _ in range(count)]
-        if not stream.waiting:
-            stream.ready.clear()
-        return taken
+        return stream.take()
 
     def _stream(self, ingress_id: str) -> _Stream:
         stream = self._streams.pop(ingress_id, None) or _Stream()

@@ -197,7 +197,7 @@ async def deploy(settings: Settings) -> None:
 
 async def open_gateway(settings: Settings) -> Gateway:
     """Connect an ingress to the cluster's actors. Raises ``TimeoutError`` if they do not serve."""
-    gateway = Gateway(RayDirectory())
+    gateway = Gateway(RayDirectory(), settings)
     await gateway.start()
     return gateway
 

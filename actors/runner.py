@@ -16,6 +16,7 @@ from actors.conversation import Conversation, IllegalTransition, Limits, Phase
 from actors.conversation import effects as fx
 from actors.conversation.events import Event, Released, Tick
 from actors.delivery_work import DeliveryWork
+from actors.host_load import MAX_CHARACTERS, HostLoad, is_idle
 from actors.resources import Resources
 from actors.seat import Seat
 from actors.state_saver import StateSaver
@@ -25,6 +26,11 @@ from actors.turn_work import TurnWork
 __all__ = ["Runner"]
 
 log = structlog.get_logger()
+
+MAX_IDLE = 50_000
+"""Conversations without work that are kept in memory for their next message."""
+MAX_EVICTED = 5_000
+"""At a time: the host has other things to do."""
 
 _Performer = Callable[[Seat, Any], Awaitable[Event | None]]
 
@@ -38,6 +44,7 @@ class Runner:
         self._limits = Limits(lease_ttl_seconds=settings.processing_lock_ttl)
         self.policies = PolicyBook(resources.bots)
         self.seats: dict[str, Seat] = {}
+        self.load = HostLoad()
         redis = resources.redis
         self.states = StateSaver(redis.states if redis is not None else None, resources.owner)
         activation = Activation(resources, self.policies, self._limits.waiting_messages)
@@ -84,8 +91,30 @@ class Runner:
             return
         for effect in effects:
             self._perform(seat, effect)
+        if self.seats.get(seat.conversation_id) is not seat:
+            return
+        self.load.note(seat)
         if seat.conversation.phase is not Phase.PASSIVE:
             self._schedule(seat)
+
+    def is_full(self, *, is_awaited: bool) -> bool:
+        """Whether there is no room for a further conversation with work.
+
+        Who accepts messages stops earlier (see ``Admission``). What comes all the same is let in
+        while somebody waits for it, up to double the limit.
+        """
+        factor = 2 if is_awaited else 1
+        most_busy = factor * self._resources.settings.host_max_busy
+        return self.load.busy >= most_busy or self.load.characters >= factor * MAX_CHARACTERS
+
+    def make_room(self) -> None:
+        """Let go of idle conversations, the oldest first, where too many are in memory."""
+        excess = len(self.seats) - self.load.busy - MAX_IDLE
+        if excess <= 0 and self.load.characters < MAX_CHARACTERS // 2:
+            return
+        idle = [seat for seat in self.seats.values() if is_idle(seat.conversation)]
+        for seat in idle[: min(excess, MAX_EVICTED) if excess > 0 else MAX_EVICTED]:
+            self.dispatch(seat, Released())
 
     async def drain(self, timeout_seconds: float) -> None:
         """Give all conversations up, turns under way first finished, for at most that long.
@@ -149,6 +178,7 @@ class Runner:
         """Forget a conversation after a bug: its work is in the database, and is begun afresh."""
         if self.seats.get(seat.conversation_id) is seat:
             del self.seats[seat.conversation_id]
+            self.load.forget(seat)
         seat.stop()
 
     def _forget(self, seat: Seat) -> None:

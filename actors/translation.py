@@ -73,6 +73,7 @@ def message_of(stored: StoredMessage, policies: PolicyBook) -> Message:
         metadata=stored.metadata,
         attachments=stored.attachments,
         context=context,
+        context_characters=len(stored.context or ""),
         turn_job_id=stored.turn_job_id,
     )
 

@@ -77,6 +77,12 @@ class Batcher(Generic[Item, Answer]):
         """How many items wait for a batch."""
         return self._queued
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of what may wait is waiting."""
+        is_heavy = self._weigh is not None and self._queued_weight * 2 >= self._max_queued_weight
+        return is_heavy or self._queued * 2 >= self._max_queued
+
     async def submit(self, items: Sequence[Item]) -> list[Answer]:
         """Have ``items`` flushed and return their answers. Raises ``QueueFull``."""
         if not items:

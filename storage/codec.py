@@ -18,6 +18,7 @@ from storage.records import (
     MessageSettlement,
     NewMessage,
     OwnerRenewal,
+    Record,
     TurnCommit,
     TurnStart,
 )
@@ -39,7 +40,7 @@ __all__ = [
 
 MAX_BATCH_CHARACTERS = 4_194_304
 """Texts of a batch: no more than PostgreSQL stores well within a statement's time."""
-MAX_QUEUED_CHARACTERS = 268_435_456
+MAX_QUEUED_CHARACTERS = 67_108_864
 """Texts that wait for one writer in one process."""
 
 
@@ -100,12 +101,12 @@ _operations = {
 _results = {name: msgspec.msgpack.Decoder(kind) for name, kind in _RESULTS.items()}
 
 
-def weight_of(operation: Operation) -> int:
-    """Return how many characters an operation's texts have."""
+def weight_of(record: Record) -> int:
+    """Return how many characters a record's texts have."""
     return sum(
         len(value)
-        for name in operation.__struct_fields__
-        if type(value := getattr(operation, name)) is str
+        for name in record.__struct_fields__
+        if type(value := getattr(record, name)) is str
     )
 
 

@@ -161,6 +161,13 @@ class Conversation:
             or self.outbox.is_moving
         )
 
+    @property
+    def characters(self) -> int:
+        """How much text it keeps in memory."""
+        turn = sum(message.weight for message in self.turn.messages) if self.turn else 0
+        context = sum(len(line.content) for line in self.context)
+        return self.mailbox.weight + self.outbox.characters + turn + context
+
     def emit(self, effect: Effect) -> None:
         """Add an effect to what the present event brings about."""
         self.effects.append(effect)

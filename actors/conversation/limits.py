@@ -14,6 +14,10 @@ class Limits:
     """A turn takes no further message past this many characters, attachments and metadata among
     them (its first is always taken)."""
     waiting_messages: int = 200
+    waiting_characters: int = 4_194_304
+    """A mailbox takes no further message past this many characters, contexts among them."""
+    newer_messages: int = 200
+    """So many messages that came during a turn are named to its caller."""
     undelivered_jobs: int = 16
     """With so many answers on their way to the platform, no further turn starts."""
     restarts: int = 5

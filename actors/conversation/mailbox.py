@@ -20,13 +20,15 @@ class Mailbox:
     again from the database: so order is kept. There may be gaps only behind the last one here.
     """
 
-    __slots__ = ("_limits", "_waiting", "has_more")
+    __slots__ = ("_limits", "_waiting", "has_more", "weight")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._waiting: list[Message] = []
         self.has_more = False
         """Whether the database holds pending messages that are not here."""
+        self.weight = 0
+        """How many characters the messages here have."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -50,8 +52,14 @@ class Mailbox:
         head = self.first
         if head is None or head.turn_job_id is None or not self.has_more:
             return False
-        is_full = len(self._waiting) >= self._limits.waiting_messages
-        return not is_full and self._waiting[-1].turn_job_id == head.turn_job_id
+        return not self._is_full and self._waiting[-1].turn_job_id == head.turn_job_id
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether another look into the database would bring nothing more."""
+        limits = self._limits
+        is_heavy = self.weight >= limits.waiting_characters // 2
+        return is_heavy or len(self._waiting) >= limits.waiting_messages
 
     def find(self, message_id: str) -> Message | None:
         """Return the waiting message of this id."""
@@ -65,24 +73,38 @@ class Mailbox:
         if self.has_more and (not self._waiting or message.seq > self._waiting[-1].seq):
             return False
         insort(self._waiting, message, key=_by_acceptance)
-        if len(self._waiting) <= self._limits.waiting_messages:
-            return True
-        self.has_more = True
-        return self._waiting.pop() is not message
+        self.weight += message.weight
+        is_taken = True
+        while self._is_over:
+            self.has_more = True
+            last = self._waiting.pop()
+            self.weight -= last.weight
+            is_taken = is_taken and last is not message
+        return is_taken
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the last message has to go; a single one may be of any size."""
+        limits = self._limits
+        count = len(self._waiting)
+        is_heavy = count > 1 and self.weight > limits.waiting_characters
+        return is_heavy or count > limits.waiting_messages
 
     def cut_after(self, seq: int) -> None:
         """Leave out what was accepted later: the database holds messages before it."""
-        self._waiting = [message for message in self._waiting if message.seq <= seq]
+        self._keep([message for message in self._waiting if message.seq <= seq])
 
     def remove_job(self, job_id: str) -> list[Message]:
         """Take out the messages whose own job, or whose earlier turn's job, is this one."""
         removed = [m for m in self._waiting if job_id in (m.job_id, m.turn_job_id)]
-        self._waiting = [m for m in self._waiting if job_id not in (m.job_id, m.turn_job_id)]
+        self._keep([m for m in self._waiting if job_id not in (m.job_id, m.turn_job_id)])
         return removed
 
     def take_first(self) -> Message:
         """Take out the message that has waited longest."""
-        return self._waiting.pop(0)
+        first = self._waiting.pop(0)
+        self.weight -= first.weight
+        return first
 
     def take_turn(self, *, gathered: bool) -> list[Message]:
         """Take out the messages of the next turn.
@@ -91,8 +113,12 @@ class Mailbox:
         """
         turn = self._group(0, gathered=gathered)
         taken = {message.message_id for message in turn}
-        self._waiting = [m for m in self._waiting if m.message_id not in taken]
+        self._keep([m for m in self._waiting if m.message_id not in taken])
         return turn
+
+    def _keep(self, messages: list[Message]) -> None:
+        self._waiting = messages
+        self.weight = sum(message.weight for message in messages)
 
     def turn_of(self, message_id: str, *, gathered: bool) -> list[Message]:
         """Return the messages waiting that will be answered together with this one."""

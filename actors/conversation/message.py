@@ -40,6 +40,8 @@ class Message:
     """Context to use in place of the stored one."""
     turn_job_id: str | None = None
     """The turn that an earlier owner put it into, and did not finish."""
+    context_characters: int = 0
+    """How long the context is that it brings."""
 
     @property
     def is_from_user(self) -> bool:
@@ -55,6 +57,11 @@ class Message:
     def characters(self) -> int:
         """How long it is, with all that it brings."""
         return len(self.content) + len(self.attachments or "") + len(self.metadata or "")
+
+    @property
+    def weight(self) -> int:
+        """How many characters it keeps in memory."""
+        return self.characters + self.context_characters
 
     @property
     def line(self) -> Line:

@@ -45,12 +45,14 @@ class OutboxState(Enum):
 class Outbox:
     """The deliveries of a conversation; only the first is ever tried."""
 
-    __slots__ = ("_deliveries", "retry_at", "state")
+    __slots__ = ("_deliveries", "characters", "retry_at", "state")
 
     def __init__(self) -> None:
         self._deliveries: deque[Delivery] = deque()
         self.state = OutboxState.EMPTY
         self.retry_at: float | None = None
+        self.characters = 0
+        """How long the bodies are, together."""
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -71,16 +73,19 @@ class Outbox:
     def add(self, delivery: Delivery) -> None:
         """Append a delivery."""
         self._deliveries.append(delivery)
+        self.characters += len(delivery.body)
 
     def drop(self, job_id: str) -> Delivery | None:
         """Take out the delivery of a job, wherever it stands."""
         found = next((d for d in self._deliveries if d.job_id == job_id), None)
         if found is not None:
             self._deliveries.remove(found)
+            self.characters -= len(found.body)
         return found
 
     def clear(self) -> None:
         """Forget all; the database keeps them."""
         self._deliveries.clear()
+        self.characters = 0
         self.state = OutboxState.EMPTY
         self.retry_at = None

@@ -50,7 +50,8 @@ class Turn:
     first_position: int | None = None
     """Place in the context of its first line, once that is taken."""
     newer: dict[str, Newer] = field(default_factory=dict)
-    """By message id: a rejected one may be sent, and rejected, many times."""
+    """By message id: a rejected one may be sent, and rejected, many times. The first of them."""
+    most_newer: int = 200
     decision: Decision | None = None
     """What was decided, once its commit has been issued."""
 
@@ -76,6 +77,8 @@ class Turn:
 
     def note_newer(self, message: Message, job_id: str | None) -> None:
         """Note a message that came while the turn was running, and the job that answers it."""
+        if len(self.newer) >= self.most_newer and message.message_id not in self.newer:
+            return
         self.newer[message.message_id] = Newer(message.message_id, message.timestamp, job_id)
 
     def holds(self, message_id: str) -> bool:

@@ -77,7 +77,12 @@ def start(
     messages = conversation.mailbox.take_turn(gathered=gathered)
     job_id = messages[0].turn_job_id or messages[0].job_id
     turn = conversation.turn = Turn(
-        job_id, messages, now, conversation.next_call(job_id), is_yielding=is_yielding
+        job_id,
+        messages,
+        now,
+        conversation.next_call(job_id),
+        is_yielding=is_yielding,
+        most_newer=conversation.limits.newer_messages,
     )
     conversation.first_arrival = now
     first, *others = messages
