@@ -44,6 +44,7 @@ class LeaseKeeper:
         self._seats = seats
         self._dispatch = dispatch
         self._had_redis = resources.redis is not None
+        self._rows: asyncio.Task[None] | None = None
 
     @property
     def has_redis(self) -> bool:
@@ -73,8 +74,7 @@ class LeaseKeeper:
             for seat in self._seats()
             if seat.conversation.phase in OWNED or seat.conversation.phase is Phase.CLAIMING
         ]
-        rest = await self._renew_in_redis(held)
-        await self._renew_in_database(rest, StoredLeaseKind.DATABASE)
+        rest, back = await self._renew_in_redis(held)
         # Where Redis is the guard, the row still says who works on it, for those without Redis.
         unguarded = {id(it) for it in rest}
         busy = [
@@ -83,15 +83,19 @@ class LeaseKeeper:
             if it.kind is LeaseKind.REDIS and id(it) not in unguarded
             if it.seat.conversation.phase in IN_TURN
         ]
-        await self._renew_in_database(busy, StoredLeaseKind.REDIS)
+        if self._rows is None or self._rows.done():
+            self._rows = asyncio.create_task(self._renew_rows(rest, back + busy))
 
-    async def _renew_in_redis(self, held: list[_Held]) -> list[_Held]:
-        """Return those whose lease Redis does not guard (any more)."""
-        if not self.has_redis:
-            return [it for it in held if it.seat.conversation.phase in OWNED]
+    async def _renew_rows(self, rest: list[_Held], guarded: list[_Held]) -> None:
+        """Renew in the database: not waited for, since the leases in Redis must not wait for it."""
+        await self._renew_in_database(rest, StoredLeaseKind.DATABASE)
+        await self._renew_in_database(guarded, StoredLeaseKind.REDIS)
+
+    async def _renew_in_redis(self, held: list[_Held]) -> tuple[list[_Held], list[_Held]]:
+        """Return those whose lease Redis does not guard, and those whose lease it guards again."""
         redis = self._resources.redis
-        if redis is None:
-            return held
+        if redis is None or not self.has_redis:
+            return [it for it in held if it.seat.conversation.phase in OWNED], []
         in_redis = [it for it in held if it.kind is LeaseKind.REDIS]
         sent_at = time.monotonic()
         outcomes = await redis.locks.renew(
@@ -105,13 +109,14 @@ class LeaseKeeper:
                 missing.append(it)
             else:
                 rest.append(it)
-        return rest + await self._take_again(missing)
+        not_taken, back = await self._take_again(missing)
+        return rest + not_taken, back
 
-    async def _take_again(self, missing: list[_Held]) -> list[_Held]:
+    async def _take_again(self, missing: list[_Held]) -> tuple[list[_Held], list[_Held]]:
         """Take leases that Redis does not have (any more), each under the lock id it had."""
         redis = self._resources.redis
         if redis is None or not missing:
-            return []
+            return [], []
         answers = await redis.locks.acquire(
             [LeaseRequest(it.seat.conversation_id, it.lock_id) for it in missing]
         )
@@ -125,8 +130,7 @@ class LeaseKeeper:
                 self._tell(it, LeaseLost(it.lock_id))
             else:
                 rest.append(it)
-        await self._renew_in_database(back, StoredLeaseKind.REDIS)
-        return rest
+        return rest, back
 
     async def _renew_in_database(self, held: list[_Held], kind: StoredLeaseKind) -> None:
         sent_at = time.monotonic()

@@ -4,21 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from ingress.errors import BodyTooLarge, RequestTimeout, UnsupportedMediaType
+from ingress.errors import BodyTooLarge, Busy, RequestTimeout, UnsupportedMediaType
 
-__all__ = ["BODY_TIMEOUT_SECONDS", "read_body"]
+__all__ = ["BODY_TIMEOUT_SECONDS", "BodyMemory", "read_body"]
 
 BODY_TIMEOUT_SECONDS = 30.0
 _JSON = re.compile(r"\s*application/(?:json|[\w!#$&^.-]+\+json)\s*(?:;.*)?", re.I | re.A | re.S)
 
 
-async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
-    """Return the body. Checks in this order: content type, length, then what comes."""
+class BodyMemory:
+    """Bytes of the bodies of all requests under way in this process.
+
+    Past ``max_bytes`` requests that take part in it are refused, unless there is no other.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.used_bytes = 0
+
+    @contextmanager
+    def share(self, *, is_unlimited: bool) -> Iterator[Callable[[int], None]]:
+        """Give a function that adds bytes; all are given back when the block ends.
+
+        It raises ``Busy`` past the limit, unless ``is_unlimited``.
+        """
+        own_bytes = 0
+
+        def add(size: int) -> None:
+            nonlocal own_bytes
+            own_bytes += size
+            self.used_bytes += size
+            is_full = self.used_bytes > self._max_bytes and self.used_bytes > own_bytes
+            if is_full and not is_unlimited:
+                raise Busy("Too many long requests are under way")
+
+        try:
+            yield add
+        finally:
+            self.used_bytes -= own_bytes
+
+
+async def read_body(
+    headers: Headers, receive: Receive, max_bytes: int, take: Callable[[int], None]
+) -> bytes:
+    """Return the body. Checks in this order: content type, length, then what comes.
+
+    ``take`` is told of every byte before it is kept, and may raise.
+    """
     declared = headers.get("content-length", "")
     length = int(declared) if declared.isascii() and declared.isdigit() else 0
     content_type = headers.get("content-type")
@@ -27,7 +66,7 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
         _check_media_type(content_type, headers)
     if length > max_bytes:
         raise BodyTooLarge(max_bytes)
-    body = await _receive_all(receive, max_bytes)
+    body = await _receive_all(receive, max_bytes, take)
     if body:
         _check_media_type(content_type, headers)
     return body
@@ -40,7 +79,7 @@ def _check_media_type(content_type: str | None, headers: Headers) -> None:
         raise UnsupportedMediaType("The body must not be compressed")
 
 
-async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+async def _receive_all(receive: Receive, max_bytes: int, take: Callable[[int], None]) -> bytes:
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -54,6 +93,7 @@ async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
                 size += len(chunk)
                 if size > max_bytes:
                     raise BodyTooLarge(max_bytes)
+                take(len(chunk))
                 chunks.append(chunk)
                 more = message.get("more_body", False)
     except TimeoutError:

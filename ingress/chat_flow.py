@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import structlog
 
 from actors.outcome import Outcome, OutcomeKind
 from ingress.background_jobs import BackgroundJobManager
-from ingress.enhanced_flow import DECIDED, stored
+from ingress.enhanced_flow import DECIDED, LOOKUP_SECONDS, stored
 from ingress.incoming import chat_message
 from ingress.ports import Gateway
 from ingress.schemas import PancakeMessageRequest, PancakeMessageResponse
@@ -94,8 +95,9 @@ class ChatFlow:
     async def _find_final(self, job_id: str) -> JobView | None:
         """Look a job up. The message is stored, so trouble with the database is no refusal."""
         try:
-            return await self._jobs.find_final(job_id)
-        except DatabaseUnavailable:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._jobs.find_final(job_id)
+        except (DatabaseUnavailable, TimeoutError):
             log.warning("job_lookup_failed", job_id=job_id)
             return None
 

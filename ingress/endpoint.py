@@ -20,7 +20,7 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from ingress.auth import Authenticator, Scope
-from ingress.body import read_body
+from ingress.body import BodyMemory, read_body
 from ingress.errors import MethodNotAllowed, NotFound, Problem, ValidationFailed
 from ingress.rate_limit import RateLimit
 from ingress.schemas import validated
@@ -29,6 +29,8 @@ from ingress.strict_json import parse_object, text_problem
 __all__ = ["Call", "Endpoints", "Handler", "Operation"]
 
 _MAX_QUERY_FIELDS = 50
+MAX_BODIES_BYTES = 134_217_728
+"""Of all requests under way together, until they are answered."""
 QueryType = TypeVar("QueryType", bound=BaseModel)
 
 
@@ -96,6 +98,7 @@ class Endpoints:
         self._authenticator = authenticator
         self._rate_limit = rate_limit
         self._max_body_bytes = max_body_bytes
+        self._bodies = BodyMemory(MAX_BODIES_BYTES)
 
     def route(self, path: str, **operations: Operation) -> Route:
         """Return the route of a path; the operations are named by their methods."""
@@ -106,19 +109,20 @@ class Endpoints:
         headers = Headers(scope=scope)
         if operation.scope is not None:
             self._admit(scope, operation.scope)
-        document: dict[str, Any] = {}
-        if scope["method"] not in ("GET", "HEAD", "DELETE"):
-            body = await read_body(headers, receive, self._max_body_bytes)
-            if operation.takes_document:
-                document = parse_object(body)
-        call = Call(
-            path_parameters=scope["path_params"],
-            headers=headers,
-            query_string=scope["query_string"],
-            document=document,
-            arrived_at=scope.get("arrived_at") or time.monotonic(),
-        )
-        return await operation.handler(call)
+        with self._bodies.share(is_unlimited=operation.scope is not Scope.MESSAGES) as take:
+            document: dict[str, Any] = {}
+            if scope["method"] not in ("GET", "HEAD", "DELETE"):
+                body = await read_body(headers, receive, self._max_body_bytes, take)
+                if operation.takes_document:
+                    document = parse_object(body)
+            call = Call(
+                path_parameters=scope["path_params"],
+                headers=headers,
+                query_string=scope["query_string"],
+                document=document,
+                arrived_at=scope.get("arrived_at") or time.monotonic(),
+            )
+            return await operation.handler(call)
 
     def _admit(self, scope: AsgiScope, required: Scope) -> None:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ SILENCE_SECONDS = 5.0
 """After so long without a word the database is asked."""
 GONE_SECONDS = 0.5
 """The same, once a host has said that the message is not pending any more."""
+LOOKUP_SECONDS = 2.0
+"""How long such a look may take."""
 DECIDED = frozenset(
     {
         OutcomeKind.LOCKED,
@@ -103,8 +106,9 @@ class EnhancedFlow:
     async def _find_final(self, job_id: str) -> JobView | None:
         """Look a job up. The message is stored, so trouble with the database is no refusal."""
         try:
-            return await self._jobs.find_final(job_id)
-        except DatabaseUnavailable:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._jobs.find_final(job_id)
+        except (DatabaseUnavailable, TimeoutError):
             log.warning("job_lookup_failed", job_id=job_id)
             return None
 

@@ -57,6 +57,21 @@ touched as (
 made as (
     insert into jobs (id, conversation_id, bot_id, message_ids)
     select job_id, conversation_id, bot_id, array[message_id] from inserted
+),
+backlog as materialized (
+    -- What was pending before this statement: counted once for each conversation, however many
+    -- messages it has in this batch.
+    select
+        t.conversation_id,
+        (
+            select count(*)
+            from (
+                select from messages p
+                where p.conversation_id = t.conversation_id and p.processed_at is null
+                limit 1000
+            ) as pending
+        ) as pending
+    from touched t
 )
 select
     i.job_id::text as job_id,
@@ -64,17 +79,12 @@ select
     t.epoch,
     t.status,
     extract(epoch from i.accepted_at)::double precision as accepted_at,
-    -- What was pending before this statement, and what came earlier in this batch.
-    (
-        select count(*)
-        from (
-            select from messages p
-            where p.conversation_id = i.conversation_id and p.processed_at is null
-            limit 1000
-        ) as pending
-    ) + row_number() over (partition by i.conversation_id order by i.seq) - 1 as unfinished_jobs
+    -- And what came earlier in this batch.
+    b.pending + row_number() over (partition by i.conversation_id order by i.seq) - 1
+        as unfinished_jobs
 from inserted i
-join touched t on t.conversation_id = i.conversation_id;
+join touched t on t.conversation_id = i.conversation_id
+join backlog b on b.conversation_id = i.conversation_id;
 
 -- name: find_stored
 -- The message as it is stored, and the job that answers it.

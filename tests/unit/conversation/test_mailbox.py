@@ -10,6 +10,7 @@ from actors.conversation import Limits, Phase, Policy
 from actors.conversation import effects as fx
 from actors.conversation import events as e
 from actors.conversation.effects import Word
+from actors.conversation.mailbox import Mailbox
 from tests.unit.conversation.script import QUEUE, REJECT, Script, message
 from tests.unit.conversation.situations import (
     sending,
@@ -103,3 +104,21 @@ def test_a_duplicate_of_a_turn_that_is_being_delivered_waits_for_its_outcome() -
     assert not script.words()
     script.delivered("j1")
     assert script.words() == {"m1": Word.COMPLETED}
+
+
+def test_long_messages_past_the_limit_stay_in_the_database() -> None:
+    mailbox = Mailbox(Limits(waiting_characters=100))
+    taken = [mailbox.put(message(str(seq), seq, content="x" * 40)) for seq in range(1, 5)]
+    assert taken == [True, True, False, False]
+    assert mailbox.has_more
+    assert mailbox.weight == 80
+    mailbox.take_turn(gathered=True)
+    assert mailbox.weight == 0
+
+
+def test_a_single_message_may_be_of_any_length() -> None:
+    mailbox = Mailbox(Limits(waiting_characters=100))
+    assert mailbox.put(message("1", 1, content="x" * 1_000))
+    assert not mailbox.put(message("2", 2, content="x"))
+    assert mailbox.take_first().message_id == "m1"
+    assert mailbox.weight == 0
