@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,62 +15,22 @@ import pytest
 from tests.servers import PostgresServer
 from tests.stack.ask import message
 from tests.stack.history import History
-from tests.stack.server import Server, free_port, wait_for
+from tests.stack.second_ingress import SecondIngress, environment_of
+from tests.stack.server import Server
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 
 pytestmark = pytest.mark.timeout(180)
 
-REPOSITORY = Path(__file__).parents[2]
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
-
-
-def environment_of(server: Server) -> dict[str, str]:
-    """Return an environment that names the data folder, and nothing else of the product."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {
-        **kept,
-        "DATA_DIR": str(server.data_dir),
-        "PYTHONPATH": str(REPOSITORY),
-        "RATE_LIMIT": "off",
-    }
-
 
 @asynccontextmanager
 async def uvicorn(server: Server, directory: Path, *arguments: str) -> AsyncIterator[str]:
     """Serve with uvicorn beside ``server``; give the address, and stop it at the end."""
-    port = free_port()
-    log = directory / "uvicorn.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: ASYNC220 -- a moment, before anything else runs
-            [sys.executable, "-m", "uvicorn", "ingress.app:app", "--port", str(port), *arguments],
-            cwd=directory,  # not the checkout: its .env is somebody's own
-            env=environment_of(server),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
+    ingress = await SecondIngress(server, directory, *arguments).start()
     try:
-        async with httpx.AsyncClient(timeout=5) as client:
-
-            async def serves() -> bool:
-                assert process.poll() is None, log.read_text()
-                try:
-                    return (await client.get(f"{url}/health")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await wait_for(serves, START_SECONDS, "uvicorn serves")
-        yield url
+        yield ingress.url
     finally:
-        process.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(process.wait, STOP_SECONDS)
-    # Uvicorn ends by the signal that it was sent, once all is closed; its supervisor by 0.
-    assert code in (0, -signal.SIGTERM), log.read_text()[-4000:]
-    assert "Traceback" not in log.read_text(), log.read_text()[-4000:]
+        await ingress.stop()
 
 
 async def test_uvicorn_workers_serve_a_running_cluster_by_its_data_folder_alone(
@@ -123,7 +81,7 @@ def test_status_and_migrate_find_the_running_server(server: Server, tmp_path: Pa
         done = subprocess.run(
             [sys.executable, "-m", "ingress.cli", command],
             cwd=tmp_path,
-            env=environment_of(server) | {"PYTHONPATH": str(REPOSITORY)},
+            env=environment_of(server),
             capture_output=True,
             text=True,
             timeout=60,
