@@ -199,6 +199,7 @@ class Activation:
             tuple(message_of(it, self._policies) for it in answer.messages),
             tuple((delivery_of(it), now + max(0.0, it.retry_in_seconds)) for it in answer.outbox),
             answer.has_more,
+            answer.attempts,
         )
 
     async def fetch(self, seat: Seat, effect: FetchPending) -> Event | None:

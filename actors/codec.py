@@ -38,6 +38,8 @@ class EnvelopeKind(StrEnum):
     """The job was cancelled in the database."""
     RESET = "reset"
     """The epoch was raised by an operator."""
+    REOPEN = "reopen"
+    """Something that was decided is pending again in the database."""
     FORGET = "forget"
     """The conversation was erased: what is still in memory of it is void."""
 

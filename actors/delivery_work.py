@@ -35,6 +35,11 @@ class DeliveryWork:
     async def deliver(self, seat: Seat, effect: Deliver) -> Event | None:
         """Try once, unless the lease is not to be trusted any more when its turn has come."""
         resources = self._resources
+        most = resources.settings.delivery_max_attempts
+        if effect.attempts > most:  # counted, and never heard of: so its owners went each time
+            error = f"{most} attempts were begun, and the last of them did not end"
+            result = DeliveryResult.DEAD.value
+            return DeliveryEnded(effect.epoch, effect.job_id, result, error=error)
         bot = resources.bots.get(effect.bot_id)
         async with resources.services.platform_slot(bot):
             if time.monotonic() >= seat.conversation.trusted_until:
@@ -44,10 +49,7 @@ class DeliveryWork:
         if executed is None:
             executed = effect.action_count if attempt.result is DeliveryResult.SENT else 0
         result = attempt.result
-        if (
-            result is DeliveryResult.RETRY
-            and effect.attempts >= resources.settings.delivery_max_attempts
-        ):
+        if result is DeliveryResult.RETRY and effect.attempts >= most:
             result = DeliveryResult.DEAD
         pause = attempt.retry_after_seconds
         if pause is None:

@@ -138,6 +138,10 @@ class Gateway:
         """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
         self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.RESET))
 
+    def notify_reopened(self, conversation_id: str) -> None:
+        """Tell the host that something of the conversation is pending again in the database."""
+        self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.REOPEN))
+
     def notify_erased(self, conversation_id: str) -> None:
         """Tell the host that the conversation is not in the database any more."""
         self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET))

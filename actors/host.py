@@ -29,6 +29,7 @@ from actors.conversation.events import (
     LeaseLost,
     MessageReceived,
     Poked,
+    Reopened,
 )
 from actors.host_link import HostLink
 from actors.lease_keeper import LeaseKeeper
@@ -183,8 +184,10 @@ class ConversationHost:
             event = JobCancelled(envelope.job_id or "")
         elif envelope.kind is EnvelopeKind.RESET:
             event = ConversationReset()
+        elif envelope.kind is EnvelopeKind.REOPEN:
+            event = Reopened()
         else:
-            event = Poked(message_id, envelope.epoch)
+            event = Poked(message_id, envelope.epoch, envelope.job_id)
         runner.dispatch(seat, event)
 
     def _takes_in(self, runner: Runner, envelope: Envelope) -> bool:

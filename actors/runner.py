@@ -49,6 +49,7 @@ class Runner:
         self.states = StateSaver(redis.states if redis is not None else None, resources.owner)
         activation = Activation(resources, self.policies, self._limits.waiting_messages)
         turns = TurnWork(resources)
+        self._trials = turns.trials
         deliveries = DeliveryWork(resources)
         self._performers: dict[type[fx.Effect], _Performer] = {
             fx.AcquireLease: activation.acquire,
@@ -91,6 +92,7 @@ class Runner:
             return
         for effect in effects:
             self._perform(seat, effect)
+        self._trials.look(seat)
         if self.seats.get(seat.conversation_id) is not seat:
             return
         self.load.note(seat)
@@ -180,6 +182,7 @@ class Runner:
             del self.seats[seat.conversation_id]
             self.load.forget(seat)
         seat.stop()
+        self._trials.leave(seat)
 
     def _forget(self, seat: Seat) -> None:
         self.states.keep(seat)

@@ -77,6 +77,7 @@ class Sweeper:
             kind=EnvelopeKind.POKE,
             epoch=poke.epoch,
             message_id=poke.message_id,
+            job_id=poke.job_id,
         )
         await self._hosts.send(envelope, self._holder(poke.owner))
 

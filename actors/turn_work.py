@@ -27,6 +27,7 @@ from actors.platform import delivery_body
 from actors.resources import Resources
 from actors.seat import Seat
 from actors.translation import context_json
+from actors.trials import Trials
 from actors.writes import write
 from storage.codec import Operation
 from storage.records import (
@@ -66,17 +67,21 @@ class TurnWork:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self.trials = Trials()
 
     async def start(self, seat: Seat, effect: StartTurn) -> Event | None:
         """Mark the turn's messages, after an earlier marking of the same conversation."""
         previous, seat.write_order = seat.write_order, asyncio.current_task()
         await _after(previous)
+        if effect.is_exclusive and not await self.trials.enter(seat, effect.job_id, effect.call):
+            return None
         operation = TurnStart(
             conversation_id=seat.conversation_id,
             epoch=effect.epoch,
             job_id=effect.job_id,
             message_ids=list(effect.message_ids),
             superseded_job_ids=list(effect.superseded_job_ids),
+            attempts=effect.attempts,
         )
         fate = await self._write(seat, operation)
         return None if fate is None else TurnStarted(effect.job_id, effect.call, fate)
@@ -96,7 +101,7 @@ class TurnWork:
         try:
             answer = await self._resources.services.answer(call)
         except AiFailed as failure:
-            return AiFailedEvent(effect.job_id, effect.call, failure.reason)
+            return AiFailedEvent(effect.job_id, effect.call, failure.reason, str(failure))
         valid = {action.type for action in answer.actions if action.is_valid}
         return AiAnswered(
             effect.job_id,
@@ -169,6 +174,8 @@ class TurnWork:
             actions=[action.to_record() for action in said.actions],
             delivery_body=body,
             delivering=effect.delivering and body is not None,
+            attempts=effect.attempts,
+            error=effect.error,
         )
 
     async def settle(self, seat: Seat, effect: SettleMessage) -> Event | None:

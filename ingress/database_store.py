@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from storage import admin, bot_rows, reads
+from storage import admin, bot_rows, dead_letters, reads
 from storage import cleanup as cleaning
 from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import DEFAULT_BOT, DEFAULT_BOT_ID, Bot
+from storage.dead_letters import DeadLetterPage, RetriedLetter
 from storage.effective_bot import effective
 from storage.postgres import Database
 from storage.settings import Settings
@@ -98,6 +99,22 @@ class DatabaseStore:
         return await cleaning.cleanup(
             self._database, max_age_hours, dry_run=dry_run, on_erased=on_erased
         )
+
+    async def dead_letters(
+        self, limit: int, cursor: str | None, kind: str | None
+    ) -> DeadLetterPage:
+        """Return a page, the last given up first. Raises ``InvalidCursor``."""
+        return await dead_letters.list_dead_letters(
+            self._database, limit=limit, cursor=cursor, kind=kind
+        )
+
+    async def retry_dead_letter(self, letter_id: str) -> RetriedLetter | None:
+        """Try one again."""
+        return await dead_letters.retry_dead_letter(self._database, letter_id)
+
+    def retry_all_dead_letters(self, kind: str | None) -> AsyncIterator[list[RetriedLetter]]:
+        """Try all again that were given up until now, and yield them in batches."""
+        return dead_letters.retry_all_dead_letters(self._database, kind)
 
     async def bots(self) -> list[Bot]:
         """Return all bots by their ids, the default one among them."""

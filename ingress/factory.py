@@ -25,6 +25,7 @@ from ingress.ports import Gateway
 from ingress.rate_limit import RateLimit
 from ingress.routes.bots import bot_routes
 from ingress.routes.conversations import conversation_routes
+from ingress.routes.dead_letters import dead_letter_routes
 from ingress.routes.health import health_routes
 from ingress.routes.jobs import job_routes
 from ingress.routes.messages import message_routes
@@ -74,6 +75,7 @@ def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[
         *health_routes(endpoints, health, jobs),
         *conversation_routes(endpoints, store, redis, gateway, health),
         *system_routes(endpoints, SystemReport(store, redis, gateway, health), gateway),
+        *dead_letter_routes(endpoints, store, gateway),
         *bot_routes(endpoints, store),
     ]
 

@@ -50,6 +50,10 @@ class Gateway(Protocol):
         """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
         ...
 
+    def notify_reopened(self, conversation_id: str) -> None:
+        """Tell the host that something of the conversation is pending again in the database."""
+        ...
+
     def notify_erased(self, conversation_id: str) -> None:
         """Tell the host that the conversation is not in the database any more."""
         ...

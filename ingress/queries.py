@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["CleanupQuery", "ConversationsQuery"]
+__all__ = ["CleanupQuery", "ConversationsQuery", "DeadLettersQuery", "RetryQuery"]
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
@@ -37,6 +37,19 @@ class ConversationsQuery(_Query):
     limit: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=500)] = 50
     cursor: Annotated[str, Field(max_length=_LONGEST_CURSOR)] | None = None
     status: Literal["active", "with_agent", "ended"] | None = None
+
+
+class RetryQuery(_Query):
+    """Which dead letters to try again."""
+
+    kind: Literal["message", "delivery"] | None = None
+
+
+class DeadLettersQuery(RetryQuery):
+    """Which dead letters to list."""
+
+    limit: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=500)] = 50
+    cursor: Annotated[str, Field(max_length=_LONGEST_CURSOR)] | None = None
 
 
 class CleanupQuery(_Query):

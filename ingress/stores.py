@@ -10,6 +10,7 @@ from typing import Protocol
 
 from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import Bot
+from storage.dead_letters import DeadLetterPage, RetriedLetter
 from storage.effective_bot import EffectiveBot
 from storage.redis_lease import LeaseHolder
 from storage.views import (
@@ -25,6 +26,7 @@ __all__ = [
     "BotConfig",
     "BotStore",
     "ConversationStore",
+    "DeadLetterStore",
     "JobStore",
     "RedisPort",
     "Store",
@@ -100,6 +102,24 @@ class SystemStore(Protocol):
         ...
 
 
+class DeadLetterStore(Protocol):
+    """What was given up."""
+
+    async def dead_letters(
+        self, limit: int, cursor: str | None, kind: str | None
+    ) -> DeadLetterPage:
+        """Return a page, the last given up first. Raises ``storage.cursors.InvalidCursor``."""
+        ...
+
+    async def retry_dead_letter(self, letter_id: str) -> RetriedLetter | None:
+        """Try one again (compare-and-set); None: there is no such dead letter (any more)."""
+        ...
+
+    def retry_all_dead_letters(self, kind: str | None) -> AsyncIterator[list[RetriedLetter]]:
+        """Try all again that were given up until now, and yield them in batches."""
+        ...
+
+
 class BotStore(Protocol):
     """Bots in the database."""
 
@@ -120,7 +140,7 @@ class BotStore(Protocol):
         ...
 
 
-class Store(JobStore, ConversationStore, SystemStore, BotStore, Protocol):
+class Store(JobStore, ConversationStore, SystemStore, DeadLetterStore, BotStore, Protocol):
     """All of it."""
 
 

@@ -101,7 +101,7 @@ async def _cancel(session: Session, conversation_id: str, job_id: str) -> bool:
     if await session.fetch_one(_SQL["cancel_uncommitted_job"], job_id) is None:
         return False
     await session.fetch(_SQL["drop_messages_of_job"], conversation_id, job_id)
-    await session.fetch(_SQL["forget_running_job"], conversation_id, job_id)
+    await session.fetch(_SQL["forget_cancelled_job"], conversation_id, job_id)
     return True
 
 

@@ -85,6 +85,7 @@ def _claim_of(
         messages=pending[: request.message_limit],
         outbox=outboxes.get(key, []),
         has_more=len(pending) > request.message_limit,
+        attempts=row["attempts"] if is_claimed else 0,
     )
 
 

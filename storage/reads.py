@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
-import msgspec
-
 from storage.claims import read_pending_messages
+from storage.cursors import InvalidCursor, decode_cursor, encode_cursor
 from storage.job_view import job_view
-from storage.postgres import Database, queries
+from storage.postgres import Database, Row, queries
 from storage.records import PendingPoke, StoredMessage
 from storage.views import (
     ActionView,
@@ -50,13 +47,7 @@ MOST_MESSAGES, MOST_JOBS, MOST_ACTIONS = 100, 100, 200
 MOST_COUNTED = 100_000
 # The sweeper looks at so many messages for each conversation it may name.
 _MESSAGES_A_POKE = 20
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class InvalidCursor(ValueError):
-    """The cursor was not made by ``list_conversations``."""
 
 
 async def find_job(database: Database, job_id: str) -> JobView | None:
@@ -137,7 +128,7 @@ async def list_conversations(
     database: Database, *, limit: int, cursor: str | None = None, status: str | None = None
 ) -> ConversationPage:
     """Return a page of conversations, the last accepted first. Raises ``InvalidCursor``."""
-    before, before_id = _decode_cursor(cursor) if cursor else (_LATEST, "")
+    before, before_id = decode_cursor(cursor) if cursor else (_LATEST, "")
     statuses = [status] if status else list(CONVERSATION_STATUSES)
     # One more than is shown tells whether there is a next page.
     found = await database.fetch(
@@ -153,23 +144,12 @@ async def list_conversations(
     return ConversationPage(
         total_conversations=await _count_conversations(database),
         conversations=[ConversationView(**dict(row)) for row in rows],
-        next_cursor=_encode_cursor(*shown[-1]) if has_more else None,
+        next_cursor=_cursor_behind(shown[-1]) if has_more else None,
     )
 
 
-def _encode_cursor(conversation_id: str, last_accepted_at: datetime) -> str:
-    microseconds = (last_accepted_at - _EPOCH) // _MICROSECOND
-    text = msgspec.json.encode([microseconds, conversation_id])
-    return base64.urlsafe_b64encode(text).decode()
-
-
-def _decode_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        text = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
-        microseconds, conversation_id = msgspec.json.decode(text, type=tuple[int, str])
-        return _EPOCH + microseconds * _MICROSECOND, conversation_id
-    except (ValueError, OverflowError, binascii.Error) as error:
-        raise InvalidCursor("this is not a cursor of this list") from error
+def _cursor_behind(row: Row) -> str:
+    return encode_cursor(row["last_accepted_at"], row["conversation_id"])
 
 
 async def _count_conversations(database: Database) -> int:

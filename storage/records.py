@@ -195,6 +195,9 @@ class Claim(Record, frozen=True):
     """Deliveries not done yet, in order of their commits."""
     has_more: bool = False
     """Whether more messages are pending than were sent."""
+    attempts: int = 0
+    """Which attempt at the first pending message this claim begins, as far as is known; 0: nothing
+    is pending. No turn of the conversation was committed since the first of them."""
 
 
 class TurnStart(Record, frozen=True):
@@ -206,6 +209,9 @@ class TurnStart(Record, frozen=True):
     message_ids: list[str]
     """All messages of the turn, in its order."""
     superseded_job_ids: list[str]
+    attempts: int = 0
+    """Not 0: the attempt that comes after this one, should this one not end. The messages are then
+    all of the turn: others that it held have their own jobs back."""
 
 
 class NewAction(Record, frozen=True):
@@ -251,6 +257,10 @@ class TurnCommit(Record, frozen=True):
     """The request body for the platform, sent as it is at every attempt. None: nothing to send."""
     delivering: bool = False
     """Whether its first delivery attempt starts right after the commit (counted here)."""
+    attempts: int = 1
+    """How often the turn was begun."""
+    error: str | None = None
+    """Why the turn failed, for a person."""
 
 
 class MessageSettlement(Record, frozen=True):

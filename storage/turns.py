@@ -32,6 +32,7 @@ async def start_turns(database: Database, starts: list[TurnStart]) -> list[Fence
         *_message_columns(starts),
         [turn for turn, _ in superseded],
         [job_id for _, job_id in superseded],
+        [start.attempts for start in starts],
     )
     return _outcomes(rows)
 
@@ -46,6 +47,8 @@ async def commit_turns(database: Database, commits: list[TurnCommit]) -> list[Fe
         *_commit_columns(commits),
         *_message_columns(commits),
         *_action_columns(commits),
+        [commit.attempts for commit in commits],
+        [commit.error for commit in commits],
     )
     return _outcomes(rows)
 

@@ -47,7 +47,7 @@ def _may_restart(conversation: Conversation, turn: Turn, message: Message, now: 
     characters = sum(m.characters for m in turn.messages) + message.characters
     return (
         conversation.phase in (Phase.STARTING, Phase.CALLING)
-        and not turn.is_yielding
+        and not (turn.is_yielding or turn.is_alone)
         and not (conversation.mailbox or conversation.mailbox.has_more)
         and conversation.fetching is None
         and message.turn_job_id is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation import delivery
+from actors.conversation import delivery, isolation
 from actors.conversation.effects import CommitTurn, SaveState
 from actors.conversation.events import Answer, Fate, TurnCommitted
 from actors.conversation.message import Line
@@ -22,10 +22,15 @@ def commit(
     status: str,
     *,
     reason: str | None = None,
+    error: str | None = None,
     answer: Answer | None = None,
+    is_silent: bool = False,
 ) -> None:
-    """Issue the commit of a turn; from here on only the database can still stop it."""
-    reply = turn.policy.fallback_message if status == "failed" else None
+    """Issue the commit of a turn; from here on only the database can still stop it.
+
+    ``is_silent``: not even the fallback message is sent.
+    """
+    reply = turn.policy.fallback_message if status == "failed" and not is_silent else None
     if answer is not None:
         reply = answer.reply
     lines = [message.line for message in turn.ordered]
@@ -40,11 +45,12 @@ def commit(
         lines=tuple(lines),
         position=turn.first_position + len(lines) - 1,
         conversation_status=_status_after(conversation, turn, status, answer),
+        reply=reply or None,
         delivering=len(conversation.outbox) == 0,
     )
     conversation.phase = Phase.COMMITTING
     conversation.emit(
-        _effect(conversation, turn, turn.decision, turn.first_position, reply, answer)
+        _effect(conversation, turn, turn.decision, turn.first_position, answer, error)
     )
 
 
@@ -63,8 +69,8 @@ def _effect(
     turn: Turn,
     decision: Decision,
     first_position: int,
-    reply: str | None,
     answer: Answer | None,
+    error: str | None,
 ) -> CommitTurn:
     return CommitTurn(
         epoch=conversation.epoch,
@@ -76,11 +82,13 @@ def _effect(
         first_position=first_position,
         status=decision.status,
         reason=decision.reason,
-        reply=reply or None,
+        reply=decision.reply,
         answer=answer,
         conversation_status=decision.conversation_status,
         context_start=decision.position if decision.conversation_status == "ended" else None,
         delivering=decision.delivering,
+        attempts=max(1, conversation.turn_attempts - turn.is_given_up),
+        error=error,
     )
 
 
@@ -103,9 +111,10 @@ def _committed(
     conversation: Conversation, turn: Turn, decision: Decision, event: TurnCommitted, now: float
 ) -> None:
     for message in turn.messages:
-        conversation.remember_finished(message.message_id)
+        conversation.remember_finished(message.message_id, message.job_id)
         conversation.last_activity_at = max(conversation.last_activity_at, message.accepted_at)
     conversation.calls.pop(turn.job_id, None)
+    isolation.end_count(conversation)
     conversation.status = decision.conversation_status
     said_since = conversation.position - decision.position
     if conversation.status == "ended":
@@ -118,14 +127,27 @@ def _committed(
 
 
 def _refused(conversation: Conversation, turn: Turn, decision: Decision, now: float) -> None:
-    """The database does not take the answer: the turn fails; if not even that, leave it alone."""
-    if decision.status != "completed":
+    """The database does not take the answer: the turn fails.
+
+    If it does not take the fallback message either, none is sent. If not even that helps, leave it
+    alone for a while.
+    """
+    if decision.status == "cancelled" or (decision.status == "failed" and not decision.reply):
         lose(conversation, now)
+        if conversation.phase is Phase.BLOCKED:
+            conversation.wake_at = now + conversation.limits.lease_ttl_seconds
         return
     _take_back(conversation, decision)
     turn.first_position = None
     turn.call = conversation.next_call(turn.job_id)
-    commit(conversation, turn, "failed", reason="ai_invalid_response")
+    commit(
+        conversation,
+        turn,
+        "failed",
+        reason=decision.reason or "ai_invalid_response",
+        error="the database does not take what was to be said",
+        is_silent=decision.status == "failed",
+    )
 
 
 def _take_back(conversation: Conversation, decision: Decision) -> None:

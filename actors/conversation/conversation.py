@@ -43,6 +43,7 @@ class Conversation:
         "first_arrival",
         "idle_since",
         "is_draining",
+        "is_outdated",
         "is_reset",
         "is_wanted",
         "last_activity_at",
@@ -51,6 +52,7 @@ class Conversation:
         "limits",
         "lock_id",
         "mailbox",
+        "not_before",
         "outbox",
         "phase",
         "position",
@@ -60,6 +62,7 @@ class Conversation:
         "status",
         "trusted_until",
         "turn",
+        "turn_attempts",
         "unconfirmed",
         "unseen",
         "untold",
@@ -98,12 +101,15 @@ class Conversation:
         self.unconfirmed: dict[str, tuple[Message | None, int]] = {}
         self.fetching: tuple[str, ...] | None = None
         self.unseen: tuple[str, ...] = ()
-        self.finished: dict[str, None] = {}
+        self.finished: dict[str, str] = {}
         self.untold: list[Message] = []
         self.first_arrival = 0.0
         self.last_arrival = 0.0
         self.queued_during_turn = False
         self.is_wanted = False
+        self.is_outdated = False
+        self.turn_attempts = 0
+        self.not_before = 0.0
 
     def receive(self, event: Event, now: float) -> tuple[Effect, ...]:
         """Take in an event and return what is to be done, in order.
@@ -144,6 +150,8 @@ class Conversation:
             moments.append(self.wake_at)
         if self.phase is Phase.IDLE and self.is_quiet:
             moments.append(self.idle_since + self.limits.idle_seconds)
+        if self.phase is Phase.IDLE and self.mailbox and self.not_before:
+            moments.append(self.not_before)
         if self.outbox.state is OutboxState.WAITING and self.outbox.retry_at is not None:
             moments.append(self.outbox.retry_at)
         return min(moments)
@@ -201,9 +209,12 @@ class Conversation:
             del self.calls[next(iter(self.calls))]
         return call
 
-    def remember_finished(self, message_id: str) -> None:
-        """Note that a message (or a job) was decided here, forgetting the oldest past the limit."""
-        self.finished[message_id] = None
+    def remember_finished(self, key: str, job_id: str = "") -> None:
+        """Note that a message (or a job) was decided here, forgetting the oldest past the limit.
+
+        ``job_id`` is the job that a message had.
+        """
+        self.finished[key] = job_id
         if len(self.finished) > self.limits.remembered_messages:
             del self.finished[next(iter(self.finished))]
 

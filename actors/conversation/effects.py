@@ -77,6 +77,12 @@ class StartTurn:
     call: int
     message_ids: tuple[str, ...]
     superseded_job_ids: tuple[str, ...]
+    attempts: int = 0
+    """Not 0: it is tried alone, and this is the number of the next attempt, if this one does not
+    end. Other messages that it held have their own jobs back."""
+    is_exclusive: bool = False
+    """The host is to begin it only when no other such turn runs there: a host that then dies has
+    died of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,10 @@ class CommitTurn:
     conversation_status: str
     context_start: int | None
     delivering: bool
+    attempts: int = 1
+    """How many owners have begun the turn."""
+    error: str | None = None
+    """Why it failed, for a person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class Poked:
 
     message_id: str | None
     epoch: int
+    job_id: str | None = None
+    """The message's own job, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Claimed:
     deliveries: tuple[tuple[Delivery, float], ...]
     """With the time at which each may be tried next."""
     has_more: bool
+    attempts: int = 0
+    """Which attempt at the first of the messages this is, since a turn was last committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ class AiFailed:
     job_id: str
     call: int
     reason: str
+    error: str | None = None
+    """What happened, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,11 @@ class ConversationReset:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopened:
+    """Something that was decided is pending again in the database: begin afresh after this turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """The host gives the conversation up, because it stops or the shard has moved."""
 
@@ -255,6 +266,7 @@ Event = (
     | DeliveryRecorded
     | JobCancelled
     | ConversationReset
+    | Reopened
     | Released
     | Tick
 )

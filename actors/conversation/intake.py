@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation import busy, delivery, settling, turns
+from actors.conversation import busy, delivery, isolation, settling, turns
 from actors.conversation.effects import Tell, Word
 from actors.conversation.events import (
     Claimed,
@@ -65,13 +65,23 @@ def on_message(conversation: Conversation, event: MessageReceived, now: float) -
 
 def on_poked(conversation: Conversation, event: Poked, now: float) -> None:
     """Somebody asks after a message: say where it stands, or look it up."""
-    if event.message_id is not None:
-        if conversation.knows(event.message_id):
-            _repeat(conversation, event.message_id)
-        else:
-            hold(conversation, event.message_id, event.epoch)
+    if event.message_id is None:
+        # Deliveries are due: those that are held are seen to.
+        conversation.is_outdated = conversation.is_outdated or not conversation.outbox
+    elif _is_asked_anew(conversation, event.message_id, event.job_id):
+        conversation.is_outdated = True
+    elif conversation.knows(event.message_id):
+        _repeat(conversation, event.message_id)
+    else:
+        hold(conversation, event.message_id, event.epoch)
     if event.epoch > conversation.epoch:
         start_over(conversation, event.epoch)
+
+
+def _is_asked_anew(conversation: Conversation, message_id: str, job_id: str | None) -> bool:
+    """Whether a message that was decided here is pending again, under another job."""
+    finished_by = conversation.finished.get(message_id)
+    return None not in (finished_by, job_id) and finished_by != job_id
 
 
 def on_fetched(conversation: Conversation, event: PendingFetched, now: float) -> None:
@@ -150,7 +160,10 @@ def _wait(conversation: Conversation, message: Message, now: float) -> None:
 def on_job_cancelled(conversation: Conversation, event: JobCancelled, now: float) -> None:
     """A job was cancelled in the database: stop what is done for it."""
     turns.cancel(conversation, event.job_id, now)
-    for message in conversation.mailbox.remove_job(event.job_id):
+    cancelled = conversation.mailbox.remove_job(event.job_id)
+    if cancelled:
+        isolation.end_count(conversation)
+    for message in cancelled:
         turns.tell_cancelled(conversation, message, event.job_id)
     delivery.cancel(conversation, event.job_id)
     if conversation.phase is Phase.DEBOUNCING:

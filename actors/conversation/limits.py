@@ -29,6 +29,13 @@ class Limits:
     """For how many jobs the number of their last AI call is remembered, to know late answers."""
     claim_attempts: int = 5
     """So many lost races for the epoch in a row, then a pause of ``retry_seconds``."""
+    isolated_attempts: int = 3
+    """From the so many-th owner on that begins without a turn committed since the first, a turn
+    takes one message only, and its start is written down before the AI is asked."""
+    attempts: int = 5
+    """A message whose owner has gone so often while it was being answered is given up."""
+    attempt_pause_seconds: float = 1.0
+    """Before the first such turn; twice as long before each further one."""
     retry_seconds: float = 1.0
     lease_ttl_seconds: float = 30.0
     idle_seconds: float = 60.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
+from dataclasses import replace
 
 from actors.conversation.limits import Limits
 from actors.conversation.message import Message
@@ -105,6 +106,13 @@ class Mailbox:
         first = self._waiting.pop(0)
         self.weight -= first.weight
         return first
+
+    def split(self, job_id: str) -> None:
+        """Let go of the turn of this job: its messages are taken as any others."""
+        self._waiting = [
+            replace(message, turn_job_id=None) if message.turn_job_id == job_id else message
+            for message in self._waiting
+        ]
 
     def take_turn(self, *, gathered: bool) -> list[Message]:
         """Take out the messages of the next turn.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation import delivery, intake
+from actors.conversation import delivery, intake, isolation
 from actors.conversation.effects import Claim, HandOver, Tell, Word
 from actors.conversation.events import (
     Claimed,
@@ -21,6 +21,7 @@ from actors.conversation.events import (
     MessageReceived,
     Poked,
     Released,
+    Reopened,
     Tick,
 )
 from actors.conversation.phase import Phase
@@ -96,6 +97,7 @@ def on_claimed(conversation: Conversation, event: Claimed, now: float) -> None:
     conversation.status = event.status
     conversation.position = event.position
     conversation.last_activity_at = event.last_activity_at
+    isolation.count(conversation, event.attempts, now)
     if event.context is not None:
         conversation.context = list(event.context)
     delivery.restore(conversation, event.deliveries, now)
@@ -145,7 +147,7 @@ def on_lost_while_claiming(conversation: Conversation, event: LeaseLost, now: fl
     block(conversation, now + conversation.limits.retry_seconds)
 
 
-def reset(conversation: Conversation, event: ConversationReset, now: float) -> None:
+def reset(conversation: Conversation, event: ConversationReset | Reopened, now: float) -> None:
     """An operator raised the epoch: what was being done is void, what waits is done afresh."""
     if conversation.lock_id:
         drop(conversation)
@@ -153,9 +155,19 @@ def reset(conversation: Conversation, event: ConversationReset, now: float) -> N
     acquire(conversation)
 
 
-def mark_reset(conversation: Conversation, event: ConversationReset, now: float) -> None:
-    """The claim under way may have been overtaken by the reset: start over when it answers."""
+def mark_reset(conversation: Conversation, event: ConversationReset | Reopened, now: float) -> None:
+    """The claim under way may have been overtaken by this: start over when it answers."""
     conversation.is_reset = True
+
+
+def reopen(conversation: Conversation, event: Reopened, now: float) -> None:
+    """What is held is not all that is pending: read it afresh once this turn is over."""
+    conversation.is_outdated = True
+
+
+def want(conversation: Conversation, event: Reopened, now: float) -> None:
+    """There is work, to be seen when it is time to ask again."""
+    conversation.is_wanted = True
 
 
 def drain(conversation: Conversation, event: Released, now: float) -> None:

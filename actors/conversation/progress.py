@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from actors.conversation import settling, turns
 from actors.conversation.effects import FetchPending
 from actors.conversation.phase import Phase
-from actors.conversation.tenure import passivate
+from actors.conversation.tenure import passivate, refresh
 
 if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
@@ -33,20 +33,33 @@ def advance(conversation: Conversation, now: float) -> None:
         turns.gather(conversation, now)
     if conversation.phase is not Phase.IDLE:
         return
+    if conversation.is_outdated:
+        if not _is_ending(conversation):
+            refresh(conversation)
+        return
     settling.record_unanswerable(conversation)
-    if conversation.mailbox and len(conversation.outbox) < conversation.limits.undelivered_jobs:
-        turns.begin(conversation, now)
-    elif (
-        conversation.is_quiet and now >= conversation.idle_since + conversation.limits.idle_seconds
-    ):
+    _go_on(conversation, now)
+
+
+def _go_on(conversation: Conversation, now: float) -> None:
+    limits = conversation.limits
+    if conversation.mailbox and len(conversation.outbox) < limits.undelivered_jobs:
+        if now >= conversation.not_before:
+            conversation.not_before = 0.0
+            turns.begin(conversation, now)
+    elif conversation.is_quiet and now >= conversation.idle_since + limits.idle_seconds:
         passivate(conversation)
 
 
 def _give_up(conversation: Conversation) -> None:
     """Let go once nothing is under way. What is still to be looked up, the next owner looks up."""
-    is_settling = conversation.settling or conversation.outbox.is_moving
-    if conversation.phase is Phase.IDLE and not is_settling:
+    if conversation.phase is Phase.IDLE and not _is_ending(conversation):
         passivate(conversation)
+
+
+def _is_ending(conversation: Conversation) -> bool:
+    """Whether what a message or a delivery has come to is still to be written down."""
+    return bool(conversation.settling) or conversation.outbox.is_moving
 
 
 def _fetch(conversation: Conversation) -> None:

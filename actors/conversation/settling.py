@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.conversation import isolation
 from actors.conversation.effects import SaveState, SettleMessage, Tell, Word
 from actors.conversation.events import Fate, MessageSettled
 from actors.conversation.message import Message
@@ -68,12 +69,14 @@ def on_settled(conversation: Conversation, event: MessageSettled, now: float) ->
         return
     message, status, reason = conversation.settling.pop(event.message_id)
     conversation.idle_since = now
+    if reason in ("bot_disabled", "with_agent"):  # it had its turn; the next is a first attempt
+        isolation.end_count(conversation)
     if event.fate is not Fate.DONE:
         conversation.emit(Tell(message.message_id, Word.GONE))
     elif status == "rejected":
         conversation.remember_finished(message.job_id)
         conversation.emit(Tell(message.message_id, Word.LOCKED, None, queued=False))
     else:
-        conversation.remember_finished(message.message_id)
+        conversation.remember_finished(message.message_id, message.job_id)
         conversation.emit(Tell(message.message_id, Word.RECORDED, message.job_id, reason=reason))
     conversation.emit(SaveState())

@@ -93,6 +93,13 @@ def start_over(conversation: Conversation, epoch: int) -> None:
     acquire(conversation)
 
 
+def refresh(conversation: Conversation) -> None:
+    """Let go and take it again at once, to read what the database holds now."""
+    drop(conversation)
+    conversation.is_wanted = True
+    acquire(conversation)
+
+
 def drop(conversation: Conversation) -> bool:
     """Let go of everything; answer whether there was work in it.
 

@@ -36,6 +36,7 @@ _OWNED: dict[type[e.Event], Handler] = {
     e.LeaseRenewed: ownership.on_renewed,
     e.LeaseLost: ownership.on_lost,
     e.ConversationReset: ownership.reset,
+    e.Reopened: ownership.reopen,
     e.Released: ownership.drain,
     e.Tick: intake.on_tick,
 }
@@ -54,6 +55,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[e.Event], Handler]] = {
         e.MessageReceived: ownership.activate,
         e.Poked: ownership.activate,
         e.ConversationReset: ownership.reset,
+        e.Reopened: ownership.reset,
         e.JobCancelled: ignore,
         e.Released: ownership.leave,
         e.Tick: ignore,
@@ -64,6 +66,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[e.Event], Handler]] = {
         e.LeaseRefused: ownership.on_lease_refused,
         e.LeaseUnknown: ownership.on_lease_unknown,
         e.ConversationReset: ignore,
+        e.Reopened: ignore,
         e.Released: ownership.drain,
     },
     Phase.CLAIMING: _WAITING
@@ -75,18 +78,21 @@ TRANSITIONS: Mapping[Phase, Mapping[type[e.Event], Handler]] = {
         e.LeaseRenewed: ownership.on_renewed,
         e.LeaseLost: ownership.on_lost_while_claiming,
         e.ConversationReset: ownership.mark_reset,
+        e.Reopened: ownership.mark_reset,
         e.Released: ownership.drain,
     },
     Phase.BLOCKED: _WAITING
     | {
         e.Tick: ownership.wake,
         e.ConversationReset: ownership.reset,
+        e.Reopened: ownership.want,
         e.Released: ownership.leave,
     },
     Phase.FENCED: _WAITING
     | {
         e.Tick: ownership.wake,
         e.ConversationReset: ownership.reset,
+        e.Reopened: ownership.want,
         e.Released: ownership.leave,
     },
     Phase.IDLE: _OWNED,

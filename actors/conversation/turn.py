@@ -30,6 +30,7 @@ class Decision:
     position: int
     """Place in the context of the last of them."""
     conversation_status: str
+    reply: str | None
     delivering: bool
     """Whether the first delivery attempt follows at once (and is counted by the commit)."""
 
@@ -47,6 +48,10 @@ class Turn:
     """How often the AI call was started again with more messages."""
     is_yielding: bool = False
     """A person has answered: once its messages are marked, it ends as cancelled."""
+    is_alone: bool = False
+    """It is tried with one message, after owners have gone in the middle of it."""
+    is_given_up: bool = False
+    """They have gone too often: once that is marked, it ends as failed."""
     first_position: int | None = None
     """Place in the context of its first line, once that is taken."""
     newer: dict[str, Newer] = field(default_factory=dict)

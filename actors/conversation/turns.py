@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.conversation import isolation
 from actors.conversation.commits import commit, end, look_again
 from actors.conversation.effects import (
     AbandonAi,
@@ -41,6 +42,9 @@ def begin(conversation: Conversation, now: float) -> None:
     head = conversation.mailbox.first
     if head is None:
         return
+    if isolation.is_needed(conversation):
+        start(conversation, now, gathered=False)
+        return
     queued = conversation.queued_during_turn and head.policy.is_queue
     if head.policy.debounce_seconds > 0 and head.turn_job_id is None and not queued:
         conversation.phase = Phase.DEBOUNCING
@@ -74,7 +78,11 @@ def start(
     conversation: Conversation, now: float, *, gathered: bool, is_yielding: bool = False
 ) -> None:
     """Put the next messages into a turn."""
-    messages = conversation.mailbox.take_turn(gathered=gathered)
+    is_alone = isolation.is_needed(conversation)
+    if is_alone:
+        messages = [isolation.take_head(conversation)]
+    else:
+        messages = conversation.mailbox.take_turn(gathered=gathered)
     job_id = messages[0].turn_job_id or messages[0].job_id
     turn = conversation.turn = Turn(
         job_id,
@@ -83,6 +91,8 @@ def start(
         conversation.next_call(job_id),
         is_yielding=is_yielding,
         most_newer=conversation.limits.newer_messages,
+        is_alone=is_alone,
+        is_given_up=isolation.is_over(conversation),
     )
     conversation.first_arrival = now
     first, *others = messages
@@ -121,13 +131,23 @@ def _tell_behind(conversation: Conversation, message: Message) -> bool:
 def mark(conversation: Conversation, turn: Turn) -> None:
     """Write the turn's messages down.
 
-    What follows waits for it only where jobs are merged away: nothing else would lead from them to
-    the turn's.
+    What follows waits for it only where jobs are merged away, since nothing else would lead from
+    them to the turn's, and where the attempt is counted by it.
     """
     superseded = tuple(turn.superseded_job_ids)
     ids = tuple(message.message_id for message in turn.ordered)
-    conversation.emit(StartTurn(conversation.epoch, turn.job_id, turn.call, ids, superseded))
-    if superseded or turn.is_yielding:
+    conversation.emit(
+        StartTurn(
+            conversation.epoch,
+            turn.job_id,
+            turn.call,
+            ids,
+            superseded,
+            attempts=isolation.next_attempt(conversation, turn),
+            is_exclusive=isolation.is_exclusive(conversation, turn),
+        )
+    )
+    if superseded or turn.is_yielding or turn.is_alone:
         conversation.phase = Phase.STARTING
     else:
         _call_ai(conversation, turn)
@@ -199,6 +219,8 @@ def on_started(conversation: Conversation, event: TurnStarted, now: float) -> No
         return
     elif event.fate is Fate.DONE:
         _marked(conversation, turn)
+    elif event.fate is Fate.REFUSED and turn.is_alone:
+        commit(conversation, turn, "failed", reason="ai_error", error="it cannot be marked")
     elif event.fate is Fate.REFUSED:
         lose(conversation, now)
     else:
@@ -211,6 +233,9 @@ def _marked(conversation: Conversation, turn: Turn) -> None:
         return
     if turn.is_yielding:
         commit(conversation, turn, "cancelled", reason="agent_replied")
+    elif turn.is_given_up:
+        error = isolation.verdict(conversation)
+        commit(conversation, turn, "failed", reason="ai_error", error=error)
     else:
         _call_ai(conversation, turn)
 
@@ -226,7 +251,7 @@ def on_ai_failed(conversation: Conversation, event: AiFailed, now: float) -> Non
     """The AI gave no usable answer: commit that, with the bot's fallback message if it has one."""
     turn = conversation.turn
     if turn is not None:
-        commit(conversation, turn, "failed", reason=event.reason)
+        commit(conversation, turn, "failed", reason=event.reason, error=event.error)
 
 
 def cancel(conversation: Conversation, job_id: str, now: float) -> None:
@@ -239,6 +264,7 @@ def cancel(conversation: Conversation, job_id: str, now: float) -> None:
         return
     abandon(conversation, turn)
     end(conversation, now)
+    isolation.end_count(conversation)
     for message in turn.messages:
         if message.job_id == job_id:
             tell_cancelled(conversation, message, job_id)
@@ -248,5 +274,5 @@ def cancel(conversation: Conversation, job_id: str, now: float) -> None:
 
 def tell_cancelled(conversation: Conversation, message: Message, job_id: str) -> None:
     """Tell a caller that the job which was to answer it was cancelled."""
-    conversation.remember_finished(message.message_id)
+    conversation.remember_finished(message.message_id, message.job_id)
     conversation.emit(Tell(message.message_id, Word.FAILED, job_id, reason="cancelled"))

@@ -32,6 +32,8 @@ set status = 'cancelled',
     next_delivery_at = null
 where j.id = $1::uuid
     and j.committed_at is not null
+    -- One that was given up and is tried again had its attempts, and its job is final.
+    and j.status = 'processing'
     and j.delivery_status = 'pending'
     and j.delivery_attempts = 0
 returning j.conversation_id;
@@ -49,10 +51,13 @@ where m.conversation_id = $1
     and m.processed_at is null
     and (m.turn_job_id = $2::uuid or m.job_id = $2::uuid);
 
--- name: forget_running_job
+-- name: forget_cancelled_job
+-- What comes next is attempted for the first time.
 update conversations c
-set running_job_id = null, running_since = null
-where c.conversation_id = $1 and c.running_job_id = $2::uuid;
+set running_job_id = nullif(c.running_job_id, $2::uuid),
+    running_since = case when c.running_job_id <> $2::uuid then c.running_since end,
+    attempts = 0
+where c.conversation_id = $1 and (c.running_job_id = $2::uuid or c.attempts > 0);
 
 -- name: job_status
 select j.status from jobs j where j.id = $1::uuid;
@@ -64,7 +69,8 @@ set epoch = c.epoch + 1,
     owner_until = null,
     lock_id = null,
     running_job_id = null,
-    running_since = null
+    running_since = null,
+    attempts = 0
 where c.conversation_id = $1
 returning c.epoch;
 
@@ -76,7 +82,8 @@ set epoch = c.epoch + 1,
     owner_until = null,
     lock_id = null,
     running_job_id = null,
-    running_since = null
+    running_since = null,
+    attempts = 0
 where c.conversation_id = $1
 returning c.epoch;
 

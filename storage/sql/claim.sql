@@ -32,6 +32,16 @@ judged as materialized (
         -- Of what was dealt with: a message that waits has been accepted already, and must not
         -- count as the activity that it is measured against.
         coalesce(l.last_settled_at, l.last_accepted_at) as last_activity_at,
+        -- Counted before anything is attempted, but not past the third: from there on the turns
+        -- themselves are counted, before they begin (start_turns).
+        case
+            when l.epoch = i.epoch + 1 and l.lock_id = i.lock_id then l.attempts
+            when not exists (
+                select from messages m
+                where m.conversation_id = l.conversation_id and m.processed_at is null
+            ) then 0
+            else greatest(l.attempts, least(l.attempts + 1, 3))
+        end as attempts,
         case
             -- The same claim again, by a caller that did not get the answer.
             when l.epoch = i.epoch + 1 and l.lock_id = i.lock_id then 'claimed'
@@ -57,7 +67,8 @@ claimed as (
         lease_kind = j.lease_kind,
         owner_until = clock_timestamp() + make_interval(secs => j.owner_ttl_seconds),
         running_job_id = null,
-        running_since = null
+        running_since = null,
+        attempts = j.attempts
     from decided j
     where c.conversation_id = j.conversation_id and j.is_claimed
 )
@@ -72,7 +83,8 @@ select
     status,
     last_position,
     context_start,
-    extract(epoch from last_activity_at)::double precision as last_activity_at
+    extract(epoch from last_activity_at)::double precision as last_activity_at,
+    attempts
 from decided;
 
 -- name: pending_messages

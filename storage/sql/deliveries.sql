@@ -12,7 +12,14 @@ owned as materialized (
 ),
 started as (
     update jobs j
-    set delivery_attempts = j.delivery_attempts + 1
+    set delivery_attempts = j.delivery_attempts + 1,
+        -- Should its host die of this attempt, the next owner lets some time pass.
+        next_delivery_at = clock_timestamp() + make_interval(
+            secs => case
+                when j.delivery_attempts > 0 then power(2, least(j.delivery_attempts, 6) - 1)
+                else 0
+            end
+        )
     from input i
     join owned o on o.conversation_id = i.conversation_id and o.epoch = i.epoch
     where j.id = i.job_id
@@ -94,8 +101,9 @@ recorded as (
                 then clock_timestamp() + make_interval(secs => d.retry_in_seconds)
         end,
         dead_letter_at = case
-            when d.result = 'dead' or j.outcome_status = 'failed'
-                then coalesce(j.dead_letter_at, clock_timestamp())
+            -- A failed turn is one already, unless its messages were asked for again meanwhile.
+            when j.outcome_status = 'failed' then j.dead_letter_at
+            when d.result = 'dead' then coalesce(j.dead_letter_at, clock_timestamp())
         end
     from decided d
     where j.id = d.job_id and d.is_done

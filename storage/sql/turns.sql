@@ -7,8 +7,8 @@
 -- name: start_turns
 with input as (
     select *
-    from unnest($1::text[], $2::bigint[], $3::uuid[], $4::integer[])
-        with ordinality as t (conversation_id, epoch, job_id, message_count, turn)
+    from unnest($1::text[], $2::bigint[], $3::uuid[], $4::integer[], $11::integer[])
+        with ordinality as t (conversation_id, epoch, job_id, message_count, attempts, turn)
 ),
 input_message as (
     select * from unnest($5::bigint[], $6::text[], $7::text[], $8::integer[])
@@ -108,13 +108,36 @@ assigned as (
     join decided d on d.turn = h.turn
     where m.id = h.id and d.is_done
 ),
+freed as (
+    -- A turn that is tried again with its first message alone lets go of the others.
+    update messages m
+    set turn_job_id = null
+    from decided d
+    where d.is_done
+        and d.attempts > 0
+        and m.conversation_id = d.conversation_id
+        and m.processed_at is null
+        and m.turn_job_id = d.job_id
+        and not exists (select from held h where h.turn = d.turn and h.id = m.id)
+    returning m.job_id, d.job_id as turn_job_id
+),
+requeued as (
+    update jobs j
+    set status = 'queued', superseded_by = null, finished_at = null
+    from freed f
+    where j.id = f.job_id
+        and j.id <> f.turn_job_id
+        and j.superseded_by = f.turn_job_id
+        and j.status = 'superseded'
+),
 running as (
     update conversations c
     set running_job_id = d.job_id,
         running_since = case
             when c.running_job_id = d.job_id then c.running_since
             else clock_timestamp()
-        end
+        end,
+        attempts = greatest(c.attempts, d.attempts)
     from decided d
     where c.conversation_id = d.conversation_id and d.is_done
 )
@@ -127,12 +150,13 @@ with input as (
         $1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[],
         $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::double precision[],
         $14::text[], $15::text[], $16::text[], $17::text[], $18::double precision[], $19::text[],
-        $20::double precision[], $21::text[], $22::boolean[], $23::integer[]
+        $20::double precision[], $21::text[], $22::boolean[], $34::integer[], $35::text[],
+        $23::integer[]
     ) with ordinality as t (
         conversation_id, epoch, job_id, status, reason, first_position, reply,
         conversation_status, context_start, owner, lock_id, lease_kind, owner_ttl_seconds,
         bot_id, ai_response, extracted_actions, intent, confidence, model_used,
-        ai_processing_time_ms, delivery_body, delivering, message_count, turn
+        ai_processing_time_ms, delivery_body, delivering, attempts, error, message_count, turn
     )
 ),
 input_message as (
@@ -242,6 +266,8 @@ committed as (
         bot_id = d.bot_id,
         epoch = d.epoch,
         lock_id = d.lock_id,
+        attempts = d.attempts,
+        error = d.error,
         ai_response = d.ai_response::jsonb,
         extracted_actions = d.extracted_actions::jsonb,
         intent = d.intent,
@@ -276,6 +302,7 @@ settled as (
         owner_until = clock_timestamp() + make_interval(secs => d.owner_ttl_seconds),
         running_job_id = null,
         running_since = null,
+        attempts = 0,
         last_settled_at = clock_timestamp()
     from decided d
     where c.conversation_id = d.conversation_id and d.is_done
@@ -362,9 +389,15 @@ finished as (
 ),
 settled as (
     update conversations c
-    set last_position = greatest(c.last_position, d.place), last_settled_at = clock_timestamp()
+    set last_position = greatest(c.last_position, d.place),
+        attempts = case when d.had_its_turn then 0 else c.attempts end,
+        last_settled_at = clock_timestamp()
     from (
-        select conversation_id, max(place) as place
+        select
+            conversation_id,
+            max(place) as place,
+            -- The others are ended in passing, while a turn may be running.
+            bool_or(coalesce(reason in ('with_agent', 'bot_disabled'), false)) as had_its_turn
         from decided
         where is_done
         group by conversation_id

@@ -59,7 +59,12 @@ def claim(conversation_id: str, epoch: int = 0, owner: str = HOST, **fields: Any
 
 
 def turn(
-    conversation_id: str, job_id: str, *message_ids: str, epoch: int = 1, superseded: Any = ()
+    conversation_id: str,
+    job_id: str,
+    *message_ids: str,
+    epoch: int = 1,
+    superseded: Any = (),
+    attempts: int = 0,
 ) -> TurnStart:
     return TurnStart(
         conversation_id=conversation_id,
@@ -67,6 +72,7 @@ def turn(
         job_id=job_id,
         message_ids=list(message_ids),
         superseded_job_ids=list(superseded),
+        attempts=attempts,
     )
 
 

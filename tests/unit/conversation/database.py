@@ -34,6 +34,7 @@ class Job:
     body: str = ""
     attempts: int = 0
     due_at: float = 0.0
+    is_retried: bool = False
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Database:
     answered: dict[str, str] = field(default_factory=dict)
     """Which job's commit held a message."""
     last_seq: int = 0
+    attempts: int = 0
 
     def accept(self, message: Message) -> bool:
         """Store a message, or make a rejected one pending again; False for a duplicate."""
@@ -110,6 +112,8 @@ class Database:
         self.epoch += 1
         self.owner, self.owner_until = owner, now + ttl
         self.kind, self.lock_id, self.running_job_id = effect.kind, effect.lock_id, None
+        counted = max(self.attempts, min(self.attempts + 1, 3))
+        self.attempts = counted if self.pending else 0
         return "claimed"
 
     def deliveries(self, now: float) -> tuple[tuple[Delivery, float], ...]:
@@ -139,8 +143,21 @@ class Database:
         for message_id in effect.message_ids:
             row = self.rows[message_id]
             row.message = replace(row.message, turn_job_id=effect.job_id)
+        if effect.attempts:
+            self._free_others(effect)
         self.running_job_id = effect.job_id
+        self.attempts = max(self.attempts, effect.attempts)
         return Fate.DONE
+
+    def _free_others(self, effect: fx.StartTurn) -> None:
+        for message in self.pending:
+            row = self.rows[message.message_id]
+            if message.message_id in effect.message_ids or message.turn_job_id != effect.job_id:
+                continue
+            row.message = replace(row.message, turn_job_id=None)
+            job = self.jobs[message.job_id]
+            if job.superseded_by == effect.job_id and job.status == "superseded":
+                job.status, job.superseded_by = "queued", None
 
     def commit_turn(self, effect: fx.CommitTurn, body: str | None) -> Fate:
         """End a turn."""
@@ -171,6 +188,7 @@ class Database:
         last = effect.first_position + len(effect.messages) - 1 + (effect.reply is not None)
         self.position = max(self.position, last)
         self.status, self.running_job_id = effect.conversation_status, None
+        self.attempts = 0
         job.committed_by, job.outcome, job.reason = effect.epoch, effect.status, effect.reason
         job.superseded_by = None
         job.message_ids = tuple(message.message_id for message in effect.messages)
@@ -205,6 +223,8 @@ class Database:
         row.is_processed, row.position = True, effect.position
         row.message = replace(row.message, turn_job_id=None)
         job.status, job.reason, job.superseded_by = effect.status, effect.reason, None
+        if effect.reason in ("bot_disabled", "with_agent"):
+            self.attempts = 0
         if effect.position is not None:
             self.position = max(self.position, effect.position)
             self.context.append(effect.message.line)
@@ -241,8 +261,9 @@ class Database:
             for row in self.rows.values():
                 if job_id in (row.message.job_id, row.message.turn_job_id):
                     row.is_processed = True
+            self.attempts = 0
             return True
-        if job.delivery == "pending" and job.attempts == 0:
+        if job.delivery == "pending" and job.attempts == 0 and job.status == "processing":
             job.status, job.delivery = "cancelled", "cancelled"
             return True
         return False
@@ -250,7 +271,7 @@ class Database:
     def cancel_conversation(self) -> None:
         """Fence whoever works on it, and cancel the running turn."""
         self.epoch += 1
-        self.owner, self.owner_until = None, 0.0
+        self.owner, self.owner_until, self.attempts = None, 0.0, 0
         job_id, self.running_job_id = self.running_job_id, None
         if job_id is not None and self.jobs[job_id].committed_by is None:
             self.cancel_job(job_id)
@@ -260,4 +281,36 @@ class Database:
         if epoch != self.epoch:
             return False
         self.owner, self.owner_until, self.kind = owner, until, kind
+        return True
+
+    def retry_turn(self, job_id: str, new_job_ids: list[str]) -> bool:
+        """Make the messages of a failed turn pending again, under new jobs."""
+        job = self.jobs[job_id]
+        if job.committed_by is None or job.outcome != "failed" or job.is_retried:
+            return False
+        job.is_retried = True
+        self.position += 1
+        rows = sorted((self.rows[it] for it in job.message_ids), key=lambda row: row.message.seq)
+        for row, own_id in zip(rows, new_job_ids, strict=False):
+            self.last_seq += 1
+            row.is_processed, row.position = False, None
+            row.message = replace(
+                row.message, job_id=own_id, turn_job_id=new_job_ids[0], seq=self.last_seq
+            )
+            self.jobs[own_id] = Job(own_id, message_ids=(row.message.message_id,))
+            if own_id != new_job_ids[0]:
+                self.jobs[own_id].status = "superseded"
+                self.jobs[own_id].superseded_by = new_job_ids[0]
+            del self.answered[row.message.message_id]
+        self.jobs[new_job_ids[0]].message_ids = job.message_ids
+        return True
+
+    def retry_delivery(self, job_id: str) -> bool:
+        """Put a delivery that was given up behind all others."""
+        job = self.jobs[job_id]
+        if job.delivery != "dead" or job.outcome == "failed":
+            return False
+        job.delivery, job.attempts, job.due_at = "pending", 0, 0.0
+        self.commits.remove(job_id)
+        self.commits.append(job_id)
         return True

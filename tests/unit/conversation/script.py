@@ -98,6 +98,7 @@ class Script:
         has_more: bool = False,
         last_activity_at: float = 0.0,
         trusted_until: float | None = None,
+        attempts: int = 1,
     ) -> None:
         """The claim succeeds and brings these."""
         conversation = self.conversation
@@ -114,6 +115,7 @@ class Script:
                 messages=messages,
                 deliveries=deliveries,
                 has_more=has_more,
+                attempts=attempts,
             )
         )
 

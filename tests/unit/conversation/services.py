@@ -108,6 +108,7 @@ class Services:
             tuple(found[:limit]),
             database.deliveries(self.now),
             len(found) > limit,
+            database.attempts,
         )
 
     def _ask(self, effect: fx.CallAi, choice: str) -> e.Event:

@@ -18,7 +18,7 @@ HOSTS = st.sampled_from(["host-0", "host-0", "host-0", "host-1"])
 NUMBERS = st.integers(0, 30)
 MISHAPS = [
     *("crash", "drain", "reset", "pause"),
-    *("redis empty", "redis away", "redis back", "answer lost"),
+    *("redis empty", "redis away", "redis back", "answer lost", "deaths"),
 ]
 MESSAGES = st.sampled_from([f"m{number}" for number in range(8)])
 CHOICES = st.sampled_from(
@@ -119,12 +119,21 @@ class Schedule(RuleBasedStateMachine):
         if jobs:
             self.world.cancel_job(jobs[number % len(jobs)])
 
+    @rule(number=NUMBERS, is_heard=st.booleans())
+    def retry(self, number: int, is_heard: bool) -> None:
+        jobs = self.world.database.jobs
+        dead = [it for it in jobs if jobs[it].outcome == "failed" or jobs[it].delivery == "dead"]
+        if dead:
+            self.world.retry(dead[number % len(dead)], is_heard=is_heard)
+
     @rule(number=NUMBERS, host=HOSTS, kind=st.sampled_from(MISHAPS))
     def mishap(self, number: int, host: str, kind: str) -> None:
         world, request = self.world, self._request(number)
         match kind:
             case "crash":
                 world.crash(host)
+            case "deaths":
+                self._die_often(host, number)
             case "drain" if world.seats[host] is not None:
                 world.give(host, e.Released())
             case "reset":
@@ -139,6 +148,16 @@ class Schedule(RuleBasedStateMachine):
                 world.lose_answer(request)
             case _:
                 pass
+
+    def _die_often(self, host: str, number: int) -> None:
+        """One owner after the other dies, each of them somewhere in its work."""
+        for _ in range(number % 9):
+            self.world.crash(host)
+            self.world.advance(35.0)
+            self.world.sweep(host)
+            for _ in range(number % 7):
+                self.perform(len(self.world.requests) - 1, "well")
+                self.pass_time(host, 1.0)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

@@ -45,6 +45,7 @@ def _fresh(script: Script) -> dict[type[e.Event], e.Event]:
         e.DeliveryRecorded(conversation.epoch, "j1", "sent", e.Fate.DONE),
         e.JobCancelled("j9"),
         e.ConversationReset(),
+        e.Reopened(),
         e.Released(),
         e.Tick(),
     ]

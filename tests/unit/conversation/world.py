@@ -86,6 +86,15 @@ class World(Services):
             for host in self._live():
                 self.give(host, e.JobCancelled(job_id))
 
+    def retry(self, job_id: str, *, is_heard: bool) -> None:
+        """Try a dead letter again; hosts may never hear of it."""
+        database = self.database
+        new_job_ids = [f"job-{next(self.numbers)}" for _ in database.jobs[job_id].message_ids]
+        is_new = job_id not in self.sent and database.retry_delivery(job_id)
+        if (is_new or database.retry_turn(job_id, new_job_ids)) and is_heard:
+            for host in self._live():
+                self.give(host, e.Reopened())
+
     def reset(self) -> None:
         """An operator raises the epoch and deletes the lease."""
         self.database.cancel_conversation()
@@ -253,7 +262,8 @@ class World(Services):
         turn = seat.conversation.turn if seat is not None else None
         for message in self.database.pending:
             if turn is None or not turn.holds(message.message_id):
-                self.give(holder, e.Poked(message.message_id, self.database.epoch))
+                poke = e.Poked(message.message_id, self.database.epoch, message.job_id)
+                self.give(holder, poke)
         if any(job.due_at <= self.now for job in self.database.undelivered):
             self.give(holder, e.Poked(None, self.database.epoch))
 

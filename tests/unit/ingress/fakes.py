@@ -10,6 +10,7 @@ from typing import Any
 from actors.outcome import Outcome, OutcomeKind
 from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import DEFAULT_BOT, Bot
+from storage.dead_letters import DeadLetterPage, RetriedLetter
 from storage.effective_bot import EffectiveBot
 from storage.postgres import DatabaseUnavailable
 from storage.records import Accepted, AcceptOutcome, JobStatus, NewMessage
@@ -89,6 +90,9 @@ class FakeGateway:
     def notify_reset(self, conversation_id: str) -> None:
         self.calls.append(("reset", conversation_id))
 
+    def notify_reopened(self, conversation_id: str) -> None:
+        self.calls.append(("reopened", conversation_id))
+
     def notify_erased(self, conversation_id: str) -> None:
         self.calls.append(("erased", conversation_id))
 
@@ -114,6 +118,8 @@ class FakeStore:
         self.details: dict[str, ConversationDetail] = {}
         self.cancellations: dict[str, CancelledConversation] = {}
         self.stuck: list[StuckConversation] = []
+        self.letters = DeadLetterPage(0, [], None)
+        self.retried: list[RetriedLetter] = []
         self.bot_map: dict[str, Bot] = {"default": DEFAULT_BOT}
         self.put_error: Exception | None = None
         self.calls: list[tuple[Any, ...]] = []
@@ -126,6 +132,23 @@ class FakeStore:
 
     async def ping(self) -> None:
         self._note("ping")
+
+    async def dead_letters(
+        self, limit: int, cursor: str | None, kind: str | None
+    ) -> DeadLetterPage:
+        self._note("dead_letters", limit, cursor, kind)
+        if self.page_error is not None:
+            raise self.page_error
+        return self.letters
+
+    async def retry_dead_letter(self, letter_id: str) -> RetriedLetter | None:
+        self._note("retry_dead_letter", letter_id)
+        return next((it for it in self.retried if it.id == letter_id), None)
+
+    async def retry_all_dead_letters(self, kind: str | None) -> AsyncIterator[list[RetriedLetter]]:
+        self._note("retry_all_dead_letters", kind)
+        for letter in self.retried:
+            yield [letter]
 
     async def job(self, job_id: str) -> JobView | None:
         self._note("job", job_id)
