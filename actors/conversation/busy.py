@@ -9,6 +9,7 @@ from actors.conversation.effects import Tell, Word
 from actors.conversation.message import Message
 from actors.conversation.phase import Phase
 from actors.conversation.policy import BusyPolicy
+from actors.conversation.tenure import abandon
 from actors.conversation.turn import Newer, Turn
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _may_restart(conversation: Conversation, turn: Turn, message: Message, now: 
 
 def _restart(conversation: Conversation, turn: Turn, message: Message) -> None:
     """Abandon the AI call and start the same job again with this message too."""
-    turns.abandon(conversation, turn)
+    abandon(conversation, turn)
     newer = Newer(message.message_id, message.timestamp, turn.job_id)
     for earlier in turn.messages:
         conversation.emit(

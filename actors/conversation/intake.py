@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.conversation import busy, delivery, isolation, settling, turns
+from actors.conversation import busy, delivery, isolation, settling, stopping, turns
 from actors.conversation.effects import Tell, Word
 from actors.conversation.events import (
     Claimed,
@@ -135,7 +135,7 @@ def take_in(conversation: Conversation, message: Message, now: float) -> None:
     """Give a pending message its place."""
     if not message.is_from_user:
         if message.sender_type == "agent":
-            turns.yield_to_agent(conversation, now)  # first: what the agent answers was said before
+            stopping.yield_to_agent(conversation, now)  # what it answers was said before
         settling.record(conversation, message, "not_from_user")
     elif message.is_empty:
         settling.record(conversation, message, "empty_message")
@@ -159,12 +159,12 @@ def _wait(conversation: Conversation, message: Message, now: float) -> None:
 
 def on_job_cancelled(conversation: Conversation, event: JobCancelled, now: float) -> None:
     """A job was cancelled in the database: stop what is done for it."""
-    turns.cancel(conversation, event.job_id, now)
+    stopping.cancel(conversation, event.job_id, now)
     cancelled = conversation.mailbox.remove_job(event.job_id)
     if cancelled:
         isolation.end_count(conversation)
     for message in cancelled:
-        turns.tell_cancelled(conversation, message, event.job_id)
+        stopping.tell_cancelled(conversation, message, event.job_id)
     delivery.cancel(conversation, event.job_id)
     if conversation.phase is Phase.DEBOUNCING:
         conversation.phase = Phase.IDLE

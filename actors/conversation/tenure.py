@@ -9,6 +9,7 @@ from actors.conversation.phase import Phase
 
 if TYPE_CHECKING:
     from actors.conversation.conversation import Conversation
+    from actors.conversation.turn import Turn
 
 
 def acquire(conversation: Conversation) -> None:
@@ -107,8 +108,8 @@ def drop(conversation: Conversation) -> bool:
     or they are handed to the next owner.
     """
     busy = not conversation.is_quiet or len(conversation.outbox) > 0
-    if conversation.phase is Phase.CALLING and conversation.turn is not None:
-        conversation.emit(AbandonAi(conversation.turn.job_id, conversation.turn.call))
+    if conversation.turn is not None:
+        abandon(conversation, conversation.turn)
     release(conversation)
     held, undecided = conversation.unconfirmed, conversation.undecided()
     conversation.forget()
@@ -127,3 +128,9 @@ def hold(conversation: Conversation, message_id: str, epoch: int) -> None:
         conversation.unconfirmed.setdefault(message_id, (None, epoch))
     else:
         conversation.mailbox.has_more = True
+
+
+def abandon(conversation: Conversation, turn: Turn) -> None:
+    """Stop waiting for the AI, if it was asked."""
+    if conversation.phase is Phase.CALLING:
+        conversation.emit(AbandonAi(turn.job_id, turn.call))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.conversation import isolation
-from actors.conversation.commits import commit, end, look_again
+from actors.conversation.commits import commit, look_again
 from actors.conversation.effects import (
-    AbandonAi,
     CallAi,
     SaveState,
     StartTurn,
@@ -22,7 +21,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.message import Message
 from actors.conversation.phase import Phase
-from actors.conversation.tenure import fence, hold, lose
+from actors.conversation.tenure import abandon, fence, lose
 from actors.conversation.turn import Turn
 
 if TYPE_CHECKING:
@@ -177,37 +176,6 @@ def tell_waiting(conversation: Conversation, message_id: str) -> None:
         )
 
 
-def abandon(conversation: Conversation, turn: Turn) -> None:
-    """Stop waiting for the AI, if it was asked."""
-    if conversation.phase is Phase.CALLING:
-        conversation.emit(AbandonAi(turn.job_id, turn.call))
-
-
-def yield_to_agent(conversation: Conversation, now: float) -> None:
-    """A person has answered: stop the turn, unless its commit has been issued."""
-    head, turn = conversation.mailbox.first, conversation.turn
-    if conversation.phase is Phase.DEBOUNCING and head is not None and head.policy.yield_to_agent:
-        start(conversation, now, gathered=True, is_yielding=True)
-        _take_places(conversation)
-    elif turn is None or not turn.policy.yield_to_agent:
-        return
-    elif conversation.phase is Phase.STARTING:
-        turn.is_yielding = True
-        _take_places(conversation)
-    elif conversation.phase is Phase.CALLING:
-        abandon(conversation, turn)
-        turn.call = conversation.next_call(turn.job_id)
-        commit(conversation, turn, "cancelled", reason="agent_replied")
-
-
-def _take_places(conversation: Conversation) -> None:
-    """Take the turn's places in the context, ahead of the agent's reply."""
-    turn = conversation.turn
-    if turn is not None and turn.first_position is None:
-        turn.first_position = conversation.position + 1
-        conversation.position += len(turn.messages)
-
-
 def on_started(conversation: Conversation, event: TurnStarted, now: float) -> None:
     """The turn's messages are marked, or could not be. A commit under way will say the same."""
     turn = conversation.turn
@@ -252,27 +220,3 @@ def on_ai_failed(conversation: Conversation, event: AiFailed, now: float) -> Non
     turn = conversation.turn
     if turn is not None:
         commit(conversation, turn, "failed", reason=event.reason, error=event.error)
-
-
-def cancel(conversation: Conversation, job_id: str, now: float) -> None:
-    """Stop the running turn if it is this job's, unless its commit has been issued.
-
-    Messages merged into it are cancelled with it only if that was marked in time: look them up.
-    """
-    turn = conversation.turn
-    if turn is None or turn.job_id != job_id or conversation.phase is Phase.COMMITTING:
-        return
-    abandon(conversation, turn)
-    end(conversation, now)
-    isolation.end_count(conversation)
-    for message in turn.messages:
-        if message.job_id == job_id:
-            tell_cancelled(conversation, message, job_id)
-        else:
-            hold(conversation, message.message_id, conversation.epoch)
-
-
-def tell_cancelled(conversation: Conversation, message: Message, job_id: str) -> None:
-    """Tell a caller that the job which was to answer it was cancelled."""
-    conversation.remember_finished(message.message_id, message.job_id)
-    conversation.emit(Tell(message.message_id, Word.FAILED, job_id, reason="cancelled"))
