@@ -77,6 +77,11 @@ class Story:
     @property
     def turns(self) -> list[Row]:
         """The jobs that are committed, in the order of their commits."""
+        return [it for it in self.commitments if it.get("retried_by") is None]
+
+    @property
+    def commitments(self) -> list[Row]:
+        """The same, with those that failed and whose messages were asked for again."""
         committed = [it for it in self.jobs.values() if it["committed_at"] is not None]
         return sorted(committed, key=lambda it: it["committed_at"])
 

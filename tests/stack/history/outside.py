@@ -22,7 +22,7 @@ def check_commits(story: Story) -> None:
         )
     counts = Counter(commit.job_id for commit in story.commits)
     assert max(counts.values(), default=1) == 1, f"(D) committed more than once: {counts}"
-    committed = {turn["id"] for turn in story.turns}
+    committed = {turn["id"] for turn in story.commitments}
     assert committed == set(counts), f"(D) commits {sorted(counts)} of turns {sorted(committed)}"
 
 
@@ -61,7 +61,7 @@ def _check_one_call_at_a_time(calls: list[AiCallRecord]) -> None:
 def check_deliveries(story: Story, *, is_undisturbed: bool, may_deliver_late: bool) -> None:
     """What was committed is delivered, in order and as it was committed, and nothing else."""
     _check_keys(story)
-    turns = {turn["id"]: turn for turn in story.turns}
+    turns = {turn["id"]: turn for turn in story.commitments}
     for record in story.deliveries:
         turn = turns.get(record.idempotency_key)
         assert turn is not None, f"(D) {record.idempotency_key} was sent and is not committed"
@@ -84,9 +84,12 @@ def check_deliveries(story: Story, *, is_undisturbed: bool, may_deliver_late: bo
 def _check_keys(story: Story) -> None:
     bodies = defaultdict(set)
     keys_of = defaultdict(set)
+    asked_again = {it["id"] for it in story.commitments if it.get("retried_by") is not None}
     for record in story.deliveries:
         bodies[record.idempotency_key].add(record.raw)
         keys_of[record.body["job_id"]].add(record.idempotency_key)
+        if record.idempotency_key in asked_again:
+            continue  # it said that there was no answer; the answer has a key of its own
         for message_id in record.body["message_ids"]:
             keys_of[message_id].add(record.idempotency_key)
     for key, seen in bodies.items():

@@ -22,6 +22,7 @@ from messages where conversation_id = any($1::text[]) order by conversation_id, 
 """
 _JOBS = """
 select id::text, conversation_id, status, outcome_status, reason, superseded_by::text, message_ids,
+    retried_by::text,
     epoch, extract(epoch from committed_at)::double precision as committed_at,
     committed_at is not null as is_committed,
     delivery_status, delivery_seq, delivery_attempts
