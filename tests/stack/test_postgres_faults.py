@@ -1,0 +1,190 @@
+"""The way to PostgreSQL breaks at the worst moment, or the server does; what was said holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.stack.ask import message
+from tests.stack.conftest import LEASE_SECONDS, settings_of
+from tests.stack.history import History, Verdict, Watch, install_audit
+from tests.stack.proxy import Direction, Proxy, Wrong, proxy_to_postgres
+from tests.stack.server import Server, wait_for
+from tests.stack.stubs import Stubs
+from tests.stack.traffic import Traffic, conversations_for, in_the_middle, open_traffic
+
+pytestmark = pytest.mark.timeout(180)
+
+BLACK_HOLE_SECONDS = 10.0
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = start_postgres(tmp_path_factory.mktemp("way-postgres"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = start_redis(tmp_path_factory.mktemp("way-redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def way(postgres: PostgresServer) -> Iterator[Proxy]:
+    """The way to the database that everything of ``victim`` takes."""
+    proxy = proxy_to_postgres(postgres)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def victim(
+    stubs: Stubs,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    way: Proxy,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    settings = settings_of(stubs, postgres, redis) | {"DATABASE_URL": way.url}
+    server = Server(tmp_path_factory.mktemp("way"), **settings).start()
+    install_audit(postgres.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def traffic(victim: Server) -> AsyncIterator[Traffic]:
+    async with open_traffic(victim.url, concurrency=200) as opened:
+        yield opened
+
+
+async def health_of(server: Server) -> str:
+    async with server.client(timeout_seconds=5) as client:
+        said: str = (await client.get("/health")).json()["status"]
+        return said
+
+
+async def health_becomes(server: Server, status: str, within_seconds: float = 20.0) -> float:
+    """Wait until the server says so of itself; return how long it took."""
+    started_at = time.monotonic()
+
+    async def says_so() -> bool:
+        return await health_of(server) == status
+
+    await wait_for(says_so, within_seconds, f"/health says {status}")
+    return time.monotonic() - started_at
+
+
+@pytest.mark.parametrize("wrong", list(Wrong), ids=lambda wrong: wrong.name.lower())
+async def test_a_connection_cut_during_the_commit_of_a_turn_leaves_one_commit(
+    wrong: Wrong,
+    traffic: Traffic,
+    stubs: Stubs,
+    postgres: PostgresServer,
+    way: Proxy,
+    conversation_id: str,
+) -> None:
+    body = message(conversation_id, f"hello {conversation_id}")
+    # Of all that goes to the database, only the commit has the answer in it.
+    trigger = way.when(f"answer to {body['message_content']}".encode(), wrong)
+    assert (await traffic.send(body))["status"] == "completed"
+    assert trigger.happened.is_set()
+    history = await History.when_over(postgres.url, stubs, [conversation_id])
+    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+
+
+@pytest.mark.parametrize("wrong", list(Wrong), ids=lambda wrong: wrong.name.lower())
+async def test_a_connection_cut_while_a_message_is_stored_stores_it_once(
+    wrong: Wrong,
+    traffic: Traffic,
+    stubs: Stubs,
+    postgres: PostgresServer,
+    way: Proxy,
+    conversation_id: str,
+) -> None:
+    body = message(conversation_id, f"hello {conversation_id}")
+    trigger = way.when(body["message_content"].encode(), wrong)
+    assert (await traffic.send(body))["status"] == "completed"
+    assert trigger.happened.is_set()
+    history = await History.when_over(postgres.url, stubs, [conversation_id])
+    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+
+
+async def test_all_connections_cut_at_once_are_made_again(
+    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+) -> None:
+    ids = conversations_for(stubs, "cut")
+    sending = await in_the_middle(traffic, stubs, ids)
+    assert way.cut() > 0
+    await sending
+    history = await History.when_over(postgres.url, stubs, ids)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+
+
+async def test_a_database_killed_and_started_again_has_all_that_was_accepted(
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    ids = conversations_for(stubs, "killed")
+    sending = await in_the_middle(traffic, stubs, ids)
+    await asyncio.to_thread(postgres.kill)
+    killed_at = time.monotonic()
+    await health_becomes(victim, "unhealthy")
+    during = asyncio.create_task(traffic.send_all([message(it, "is anybody there?") for it in ids]))
+    await asyncio.to_thread(postgres.start)
+    started_at = time.monotonic()
+    await health_becomes(victim, "healthy")
+    await sending
+    await during
+    history = await History.when_over(postgres.url, stubs, ids)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    print(f"killed: away for {started_at - killed_at:.1f} s, {len(traffic.refusals)} refused;")
+    print(f"settled {time.monotonic() - started_at:.1f} s after it was back")
+
+
+async def test_a_database_behind_a_black_hole_for_ten_seconds_loses_nothing_and_repeats_nothing(
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+) -> None:
+    ids = conversations_for(stubs, "hole")
+    sending = await in_the_middle(traffic, stubs, ids)
+    async with Watch(victim) as watch:
+        with way.black_hole():
+            began_at = time.monotonic()
+            during = asyncio.create_task(
+                traffic.send_all([message(it, "is anybody there?") for it in ids])
+            )
+            unhealthy_after = await health_becomes(victim, "unhealthy", BLACK_HOLE_SECONDS)
+            told = len([it for it in traffic.requests if it.verdict is Verdict.OK])
+            await asyncio.sleep(began_at + BLACK_HOLE_SECONDS - time.monotonic())
+            # Nobody was told that something is stored meanwhile.
+            assert told == len([it for it in traffic.requests if it.verdict is Verdict.OK])
+        ended_at = time.monotonic()
+        healthy_after = await health_becomes(victim, "healthy", 30)
+        await sending
+        await during
+        history = await History.when_over(postgres.url, stubs, ids)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    watch.check()
+    settled_after = time.monotonic() - ended_at
+    print(f"black hole: unhealthy after {unhealthy_after:.1f} s, {len(traffic.refusals)} refused;")
+    print(f"healthy {healthy_after:.1f} s after it ended, settled {settled_after:.1f} s after it")
+
+
+async def test_answers_of_the_database_that_get_lost_for_longer_than_the_lease_do_no_harm(
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+) -> None:
+    """Everything is done, and nobody hears of it."""
+    ids = conversations_for(stubs, "deaf")
+    sending = await in_the_middle(traffic, stubs, ids)
+    with way.black_hole(direction=Direction.TO_CLIENT):
+        await asyncio.sleep(2 * LEASE_SECONDS)
+    await sending
+    await health_becomes(victim, "healthy", 30)
+    history = await History.when_over(postgres.url, stubs, ids)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)

@@ -1,0 +1,130 @@
+"""The way to Redis breaks: for one host alone, or by being slow. See also ``test_outages``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.stack.ask import message
+from tests.stack.conftest import LEASE_SECONDS, settings_of
+from tests.stack.history import History, install_audit
+from tests.stack.processes import busiest_host
+from tests.stack.proxy import Proxy, proxy_to_redis
+from tests.stack.server import Server
+from tests.stack.stubs import Stubs
+from tests.stack.test_outages import health_becomes
+from tests.stack.traffic import Traffic, conversations_for, in_the_middle, open_traffic
+
+pytestmark = pytest.mark.timeout(180)
+
+LATENCY_SECONDS = 2.0
+MOST_CLAIMS = 3
+"""Of one conversation in one test: at first, for the database, and for Redis again."""
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = start_postgres(tmp_path_factory.mktemp("slow-postgres"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = start_redis(tmp_path_factory.mktemp("slow-redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def way(redis: RedisServer) -> Iterator[Proxy]:
+    """The way to Redis that everything of ``victim`` takes."""
+    proxy = proxy_to_redis(redis)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def victim(
+    stubs: Stubs,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    way: Proxy,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    settings = settings_of(stubs, postgres, redis) | {"REDIS_URL": way.url}
+    server = Server(tmp_path_factory.mktemp("slow"), **settings).start()
+    install_audit(postgres.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def traffic(victim: Server) -> AsyncIterator[Traffic]:
+    async with open_traffic(victim.url, concurrency=200) as opened:
+        yield opened
+
+
+async def test_a_host_cut_off_from_redis_alone_goes_on_and_so_do_the_others(
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+) -> None:
+    ids = conversations_for(stubs, "alone")
+    sending = await in_the_middle(traffic, stubs, ids)
+    alone = busiest_host(victim, stubs.url)
+    with way.black_hole(alone):
+        degraded_after = await health_becomes(victim, "degraded", 10)
+        fresh = conversations_for(stubs, "fresh")
+        began_at = time.monotonic()
+        while time.monotonic() < began_at + 2 * LEASE_SECONDS:
+            await traffic.send_all([message(it, "and now?") for it in ids + fresh])
+        await sending
+    healthy_after = await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)
+    await traffic.send_all([message(it, "and then?") for it in ids + fresh])
+    history = await History.when_over(postgres.url, stubs, ids + fresh)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    claims = [story.epoch for story in history.stories.values()]
+    print(f"one host without Redis: degraded after {degraded_after:.1f} s,", end=" ")
+    print(f"healthy {healthy_after:.1f} s after; up to {max(claims)} claims of a conversation")
+    assert not traffic.refusals
+    assert max(claims) <= MOST_CLAIMS, "they fence each other"
+
+
+async def test_a_redis_two_seconds_away_is_as_good_as_none(
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+) -> None:
+    ids = conversations_for(stubs, "latency")
+    sending = await in_the_middle(traffic, stubs, ids)
+    with way.latency(LATENCY_SECONDS):
+        degraded_after = await health_becomes(victim, "degraded", 10)
+        fresh = conversations_for(stubs, "fresh")
+        await sending
+        traffic.waits.clear()
+        await traffic.send_all([message(it, "and now?") for it in ids + fresh])
+        longest_wait = max(traffic.waits)
+    healthy_after = await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)
+    await traffic.send_all([message(it, "and then?") for it in ids + fresh])
+    history = await History.when_over(postgres.url, stubs, ids + fresh)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    claims = [story.epoch for story in history.stories.values()]
+    print(f"slow Redis: degraded after {degraded_after:.1f} s, longest wait {longest_wait:.1f} s,")
+    print(f"healthy {healthy_after:.1f} s after; up to {max(claims)} claims of a conversation")
+    assert not traffic.refusals
+    assert max(claims) <= MOST_CLAIMS
+
+
+async def test_connections_to_redis_that_are_cut_again_and_again_disturb_no_turn(
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+) -> None:
+    ids = conversations_for(stubs, "flapping")
+    sending = await in_the_middle(traffic, stubs, ids)
+    for _ in range(3):
+        way.cut()
+        await asyncio.sleep(LEASE_SECONDS / 3)
+    await sending
+    await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)
+    history = await History.when_over(postgres.url, stubs, ids)
+    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
