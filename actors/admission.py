@@ -11,15 +11,16 @@ from actors.ports import Overloaded, StorageUnavailable
 
 __all__ = ["Admission"]
 
-GENERATION_SECONDS = 2.0
+GENERATION_SECONDS = 1.0
 """What was let in during this time and the time before it may be missing in a host's report."""
 
 
 class Admission:
     """Refuses messages for a host with too much work, and all while the database is away.
 
-    A host's work is what it last reported and what was sent to it since, counted in conversations:
-    a hot one counts once, so that it has nobody else refused. Its own excess waits in PostgreSQL.
+    A host's work is what it last reported and what was let in for it since, as far as it is not
+    decided, counted in conversations: a hot one counts once, so that it has nobody else refused.
+    Its own excess waits in PostgreSQL.
     """
 
     def __init__(
@@ -60,6 +61,12 @@ class Admission:
         if busy >= self._host_max_busy:
             raise Overloaded("the host has too much work")
         recent.add(conversation_id)
+
+    def note_decided(self, host: str, conversation_id: str) -> None:
+        """A host has said the last word about what was let in."""
+        for generation in (self._recent, self._earlier):
+            if host in generation:
+                generation[host].discard(conversation_id)
 
     def _turn(self) -> None:
         """Forget what every report tells of by now."""

@@ -20,6 +20,7 @@ from actors.codec import (
 )
 from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
+from actors.outcome import OutcomeKind
 from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavailable
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 
 ACCEPT_SECONDS = 5.0
 """After so long without word from the database nobody knows whether a message is stored."""
+UNDECIDED = frozenset({OutcomeKind.STARTED, OutcomeKind.LOCKED})
 REROUTE_INTERVAL_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 FETCH_TIMEOUT_SECONDS = 15.0
@@ -227,6 +229,8 @@ class Gateway:
                 continue
             for outcome in decode_outcomes(outcomes):
                 self._expectations.tell(outcome)
+                if outcome.kind not in UNDECIDED:
+                    self._admission.note_decided(host, outcome.conversation_id)
         self._listening.discard(host)
 
     async def _reroute(self) -> None:

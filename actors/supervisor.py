@@ -22,7 +22,7 @@ log = structlog.get_logger()
 PING_INTERVAL_SECONDS = 0.5
 PING_TIMEOUT_SECONDS = 2.0
 """A host that has not answered for so long leaves the routing table."""
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 0.5
 
 
 def actor_names(settings: Settings) -> tuple[list[str], list[str]]:

@@ -127,6 +127,7 @@ class Stubs:
     async def _listen(self) -> None:
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_post("/process", self._answer)
+        app.router.add_post("/process/{core}", self._answer)
         app.router.add_post("/api/v1/actions", self._deliver)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()

@@ -77,6 +77,35 @@ class Traffic:
         self.results.setdefault(body["message_id"], []).append(result)
         return result
 
+    async def send_all_once(self, bodies: list[dict[str, Any]]) -> None:
+        """Send every body once: what is refused stays refused."""
+        gate = asyncio.Semaphore(self.concurrency)
+
+        async def send(body: dict[str, Any]) -> None:
+            async with gate:
+                await self.send_once(body)
+
+        async with asyncio.TaskGroup() as group:
+            for body in bodies:
+                group.create_task(send(body))
+
+    async def send_once(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Send one body once; return the ``result``, or None if it was not taken."""
+        result = await self._try(body)
+        if result is not None:
+            self.bodies[body["message_id"]] = body
+            self.results.setdefault(body["message_id"], []).append(result)
+        return result
+
+    @property
+    def refused(self) -> dict[str, Request]:
+        """The last refusal of each message that was never taken, by its id."""
+        return {
+            it.message_id: it
+            for it in self.requests
+            if it.verdict is Verdict.REFUSED and it.message_id not in self.bodies
+        }
+
     async def _try(self, body: dict[str, Any]) -> dict[str, Any] | None:
         started_at = time.monotonic()
 

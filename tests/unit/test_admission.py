@@ -94,6 +94,13 @@ def test_a_hot_conversation_counts_once(admission: Admission, view: ClusterView)
     admission.check("other", 0)
 
 
+def test_what_is_decided_does_not_count(admission: Admission, view: ClusterView) -> None:
+    view.update(report())
+    for number in range(10 * LIMIT):
+        admission.check(f"c{number}", 0)
+        admission.note_decided("host-0", f"c{number}")
+
+
 def test_what_reports_tell_of_by_now_is_not_counted_twice_for_ever(
     admission: Admission, view: ClusterView, clock: Clock
 ) -> None:
