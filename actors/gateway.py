@@ -111,7 +111,7 @@ class Gateway:
                 sender_id=message.sender_id,
                 sender_type=message.sender_type,
                 content=accepted.content,
-                timestamp=message.timestamp,
+                timestamp=_first(message.timestamp, accepted.accepted_at),
                 accepted_at=accepted.accepted_at,
                 bot_id=message.bot_id,
                 metadata=message.metadata,
@@ -252,3 +252,7 @@ class Gateway:
                     reply_to=self._ingress_id,
                 )
                 await self._send(envelope, waiting)
+
+
+def _first(value: float | None, default: float) -> float:
+    return default if value is None else value

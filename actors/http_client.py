@@ -56,11 +56,20 @@ class Reply:
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdigit():
             return float(text[:9])
-        try:
-            moment = parsedate_to_datetime(text).timestamp()
-        except (ValueError, OverflowError, OSError):
+        moment = _moment(text)
+        if moment is None:
             return None
-        return max(0.0, moment - time.time())
+        # By the clock that wrote it, if that shows: ours may be another.
+        now = _moment(self.headers.get("date", ""))
+        return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> float | None:
+    """Read the date of a header, as Unix seconds."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def open_client() -> httpx.AsyncClient:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import uuid
 
 import orjson
@@ -54,7 +53,7 @@ def chat_message(request: PancakeMessageRequest, idempotency_key: str | None) ->
         sender_id=_sender_id(request),
         sender_type="user",
         content=history.content,
-        timestamp=time.time(),
+        timestamp=None,  # clocks of different machines must not order messages
         bot_id=_bot_id(request.resources),
         metadata=_json(request.resources),
         digest=digest,

@@ -76,7 +76,8 @@ class NewMessage(Record, frozen=True):
     sender_id: str
     sender_type: str
     content: str
-    timestamp: float
+    timestamp: float | None
+    """None: when it is accepted, by the database's clock."""
     bot_id: str
     metadata: str | None = None
     attachments: str | None = None

@@ -22,7 +22,9 @@ inserted as (
     )
     select
         seq, conversation_id, message_id, job_id, sender_id, sender_type, content,
-        "timestamp", bot_id, metadata::jsonb, attachments::jsonb, digest, parts::jsonb,
+        -- As in `accepted_at`, which has it by default.
+        coalesce("timestamp", extract(epoch from now())::double precision),
+        bot_id, metadata::jsonb, attachments::jsonb, digest, parts::jsonb,
         context::jsonb
     from input
     order by conversation_id collate "C", message_id collate "C", seq

@@ -11,7 +11,14 @@ import psutil
 
 from tests.stack.server import Server
 
-__all__ = ["actor_processes", "busiest_host", "kill_actor", "process_tree", "still_running"]
+__all__ = [
+    "actor_processes",
+    "busiest_host",
+    "kill_actor",
+    "memory_of",
+    "process_tree",
+    "still_running",
+]
 
 
 def process_tree(server: Server) -> list[psutil.Process]:
@@ -56,6 +63,15 @@ def busiest_host(server: Server, stubs_url: str) -> psutil.Process:
         return sum(1 for it in established if it.raddr.port == port)
 
     return max(actor_processes(server, "ConversationHost"), key=calls_of)
+
+
+def memory_of(server: Server) -> dict[int, int]:
+    """Return the bytes that each process of the product takes, the ingress among them."""
+    assert server.process is not None
+    processes = [psutil.Process(server.process.pid)]
+    for kind in ("ConversationHost", "StorageWriter", "Supervisor"):
+        processes += actor_processes(server, kind)
+    return {it.pid: it.memory_info().rss for it in processes}
 
 
 def still_running(processes: list[psutil.Process], timeout_seconds: float) -> list[str]:

@@ -161,7 +161,7 @@ async def test_who_waits_for_a_slow_ai_can_be_cancelled_and_gives_way_to_a_perso
             traffic.send_all([message(it, metadata=metadata) for it in slow])
         )
         await slots_taken(stubs, slow)
-        rows = await _running_jobs(postgres, slow)
+        rows = await _running_jobs(stubs, postgres, slow)
         waiting = [it for it in slow if not stubs.ai_calls(it) and it in rows]
         for_person, for_cancel, for_restart = waiting[:3]
         # No word of an AI is needed for any of these.
@@ -195,12 +195,12 @@ async def test_who_waits_for_a_slow_ai_can_be_cancelled_and_gives_way_to_a_perso
     )
 
 
-async def _running_jobs(postgres: PostgresServer, ids: list[str]) -> dict[str, str]:
+async def _running_jobs(stubs: Stubs, postgres: PostgresServer, ids: list[str]) -> dict[str, str]:
     """Wait until every conversation has a running turn; return their jobs."""
     found: dict[str, str] = {}
 
     async def all_run() -> bool:
-        history = await History.read(postgres.url, Stubs(), ids)
+        history = await History.read(postgres.url, stubs, ids)
         for name, jobs in history.jobs.items():
             running = [str(it["id"]) for it in jobs if it["status"] == "processing"]
             if running:

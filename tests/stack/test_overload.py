@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import psutil
 import pytest
 
 from storage.postgres import Database
@@ -19,7 +18,7 @@ from tests.stack.ask import ENHANCED, asked_ai, detail, message
 from tests.stack.bots import put_bots
 from tests.stack.conftest import settings_of
 from tests.stack.history import History
-from tests.stack.processes import actor_processes
+from tests.stack.processes import memory_of
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import open_traffic
@@ -81,18 +80,6 @@ async def stored(database: Database, message_ids: list[str]) -> set[str]:
         "select message_id from messages where message_id = any($1::text[])", message_ids
     )
     return {row["message_id"] for row in rows}
-
-
-def memory_of(server: Server) -> dict[int, int]:
-    """Return the bytes that each process of the product takes, the ingress among them."""
-    processes = [
-        it
-        for kind in ("ConversationHost", "StorageWriter", "Supervisor")
-        for it in actor_processes(server, kind)
-    ]
-    assert server.process is not None
-    processes.append(psutil.Process(server.process.pid))
-    return {it.pid: it.memory_info().rss for it in processes}
 
 
 async def test_ten_times_the_load_is_refused_before_it_is_stored_or_answered(

@@ -8,12 +8,13 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from tests.stack.fault_points.clocks import CLOCKS_VARIABLE
 from tests.stack.fault_points.mutations import MUTATIONS
 from tests.stack.fault_points.places import POINTS
 from tests.stack.fault_points.points import ARMED, FOLDER_VARIABLE, HIT, MUTATIONS_VARIABLE
@@ -73,8 +74,14 @@ class Armed:
 class FaultPoints:
     """The points of one server: start it with ``environment`` among its settings."""
 
-    def __init__(self, folder: Path, mutations: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mutations: Iterable[str] = (),
+        clocks: Mapping[str, float] | None = None,
+    ) -> None:
         self._folder = folder
+        self._clocks = dict(clocks or {})
         self._mutations = list(mutations)
         unknown = set(self._mutations) - set(MUTATIONS)
         assert not unknown, f"no such mutations: {unknown}"
@@ -88,6 +95,7 @@ class FaultPoints:
         return {
             FOLDER_VARIABLE: str(self._folder),
             MUTATIONS_VARIABLE: " ".join(self._mutations),
+            CLOCKS_VARIABLE: json.dumps(self._clocks),
             "PYTHONPATH": os.pathsep.join((str(STARTUP), str(REPOSITORY))),
         }
 

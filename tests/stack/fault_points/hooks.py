@@ -10,6 +10,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+from tests.stack.fault_points.clocks import CLOCKED, set_clock
 from tests.stack.fault_points.mutations import MUTATED, mutate
 from tests.stack.fault_points.places import PLACES
 from tests.stack.fault_points.points import MUTATIONS_VARIABLE
@@ -26,7 +27,7 @@ class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in PLACES and fullname not in MUTATED:
+        if not any(fullname in patched for patched in (PLACES, MUTATED, CLOCKED)):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None:
@@ -42,6 +43,8 @@ class _Finder:
             patch = PLACES.get(module.__name__)
             if patch is not None:
                 patch(module)
+            if module.__name__ in CLOCKED:
+                set_clock(module)
             for mutation in self._mutations:
                 mutate(mutation, module)
 
