@@ -10,8 +10,8 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from actors.codec import Envelope, EnvelopeKind
-from actors.conversation.effects import AcquireLease, Claim, FetchPending, HandOver, ReleaseLease
+from actors.cluster_link import HostAddress
+from actors.conversation.effects import AcquireLease, Claim, FetchPending, ReleaseLease
 from actors.conversation.events import (
     Claimed,
     ClaimMissing,
@@ -26,7 +26,6 @@ from actors.conversation.events import (
     PendingFetched,
 )
 from actors.resources import Resources
-from actors.router import Host
 from actors.seat import Seat
 from actors.translation import PolicyBook, delivery_of, lines_of, message_of
 from actors.writes import write
@@ -80,7 +79,7 @@ class Activation:
         if answer.outcome is LeaseOutcome.UNKNOWN:
             return LeaseUnknown(effect.attempt, lock_id)
         if answer.outcome is LeaseOutcome.REFUSED:
-            return self._refused(effect, answer)
+            return await self._refused(effect, answer)
         return LeaseGranted(
             effect.attempt,
             lock_id,
@@ -89,15 +88,18 @@ class Activation:
             cached_context=(lines_of(state.context) or ()) if state is not None else (),
         )
 
-    def _refused(self, effect: AcquireLease, answer: LeaseAnswer) -> LeaseRefused:
-        owner = answer.owner or ""
+    async def _refused(self, effect: AcquireLease, answer: LeaseAnswer) -> LeaseRefused:
+        """Say who has it: by its address if it is a host of another cluster."""
+        resources = self._resources
+        holder = answer.owner or ""
+        reachable = resources.table().host_with(holder) is not None
+        if answer.cluster and answer.cluster != resources.settings.cluster_name:
+            address = HostAddress(answer.cluster, holder)
+            holder = str(address)
+            reachable = resources.clusters is not None and await resources.clusters.reaches(address)
         wait = min(answer.remaining_seconds, LONGEST_REFUSAL_SECONDS)
-        return LeaseRefused(
-            effect.attempt,
-            owner,
-            retry_at=time.monotonic() + max(wait, 0.05),
-            reachable=self._resources.table().host_with(owner) is not None,
-        )
+        retry_at = time.monotonic() + max(wait, 0.05)
+        return LeaseRefused(effect.attempt, holder, retry_at, reachable)
 
     async def _acquire_many(self, requests: list[LeaseRequest]) -> list[_Granted]:
         """Acquire in one round trip; leases of dead owners are taken over in a second one."""
@@ -223,30 +225,3 @@ class Activation:
         limits = [self._message_limit + 1] * len(conversation_ids)
         found = await read_pending_messages(self._resources.database, conversation_ids, limits)
         return [found.get(it, []) for it in conversation_ids]
-
-    async def hand_over(self, seat: Seat, effect: HandOver) -> None:
-        """Tell the holder of the lease which messages wait, and who waits for them.
-
-        Without a holder that is the host which is to have it, once our lease is given back.
-        """
-        if effect.owner is not None:
-            name: str | None = Host.name_in(effect.owner)
-        else:
-            if seat.release is not None:
-                await asyncio.wait({seat.release})
-            name = self._resources.shards.keeper_of(seat.conversation_id)
-        if name is None:
-            return  # the sweeper finds it when there is one
-        waiting: list[tuple[str | None, str | None]] = [*seat.callers_of(effect.message_ids)]
-        for message_id, ingress_id in waiting or [(None, None)]:
-            await self._resources.hosts.send(
-                Envelope(
-                    conversation_id=seat.conversation_id,
-                    kind=EnvelopeKind.POKE,
-                    epoch=seat.conversation.epoch,
-                    message_id=message_id,
-                    reply_to=ingress_id,
-                    hops=seat.hops + 1,
-                ),
-                name,
-            )

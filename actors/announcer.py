@@ -5,13 +5,13 @@ from __future__ import annotations
 from actors.conversation.effects import Tell, Word
 from actors.conversation.events import LeaseKind
 from actors.outcome import NewerMessage, Outcome, OutcomeKind
-from actors.outcome_streams import OutcomeStreams
+from actors.outcome_streams import OutcomeSink
 from actors.seat import Seat
 
 __all__ = ["announce"]
 
 
-def announce(streams: OutcomeStreams, seat: Seat, tell: Tell) -> None:
+def announce(outcomes: OutcomeSink, seat: Seat, tell: Tell) -> None:
     """Tell all who wait for a message; after anything but ``STARTED`` they are forgotten."""
     ingresses = seat.callers.get(tell.message_id)
     if not ingresses:
@@ -20,7 +20,7 @@ def announce(streams: OutcomeStreams, seat: Seat, tell: Tell) -> None:
         del seat.callers[tell.message_id]
     outcome = _outcome(seat, tell)
     for ingress_id in ingresses:
-        streams.put(ingress_id, outcome)
+        outcomes.put(ingress_id, outcome)
 
 
 def _outcome(seat: Seat, tell: Tell) -> Outcome:

@@ -54,9 +54,14 @@ class Envelope(Record, frozen=True):
     message: StoredMessage | None = None
     job_id: str | None = None
     reply_to: str | None = None
-    """The ingress that waits for outcomes of the message, if any."""
+    """The ingress that waits for outcomes of the message, if any. One of another cluster goes by
+    its host's address and its id."""
     hops: int = 0
     """How many hosts have handed it on; the last that it may come to keeps it."""
+    pending_before: str | None = None
+    """The message accepted before this one, if that was pending then."""
+    holder: str | None = None
+    """Address of the host in another cluster that held the lease and is to be told too."""
 
 
 class HostReport(Record, frozen=True):

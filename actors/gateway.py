@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from actors.admission import Admission
+from actors.cluster_link import HostAddress
 from actors.cluster_view import ClusterView
 from actors.codec import (
     Envelope,
@@ -25,6 +26,7 @@ from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavaila
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
 from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
+from storage.redis_lease import LeaseHolder
 from storage.settings import Settings
 from storage.tasks import end_task
 
@@ -125,6 +127,7 @@ class Gateway:
             message_id=accepted.message_id,
             message=stored,
             reply_to=self._ingress_id,
+            pending_before=accepted.pending_before,
         )
         waiting = self._expectations.of(message.conversation_id, accepted.message_id)
         for expectation in waiting:
@@ -136,9 +139,14 @@ class Gateway:
         kind = EnvelopeKind.CANCEL_JOB
         self._notify(Envelope(conversation_id=conversation_id, kind=kind, job_id=job_id))
 
-    def notify_reset(self, conversation_id: str) -> None:
-        """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
-        self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.RESET))
+    def notify_reset(self, conversation_id: str, holder: LeaseHolder | None = None) -> None:
+        """Tell the host that the conversation's epoch was raised: drop it, then go on afresh.
+
+        So is ``holder`` told, who had the lease until then, if it is in another cluster.
+        """
+        address = str(HostAddress(holder.cluster, holder.owner)) if holder is not None else None
+        kind = EnvelopeKind.RESET
+        self._notify(Envelope(conversation_id=conversation_id, kind=kind, holder=address))
 
     def notify_reopened(self, conversation_id: str) -> None:
         """Tell the host that something of the conversation is pending again in the database."""

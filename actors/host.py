@@ -7,12 +7,14 @@ import os
 import socket
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 
 from actors.bot_config import BotConfigService
+from actors.cluster_link import ClusterLink, HostAddress
 from actors.codec import (
     Envelope,
     EnvelopeKind,
@@ -31,6 +33,7 @@ from actors.conversation.events import (
     Poked,
     Reopened,
 )
+from actors.far_hosts import concerns_far_host, hear_far_hosts, pass_on
 from actors.host_link import HostLink
 from actors.lease_keeper import LeaseKeeper
 from actors.mover import Mover
@@ -135,18 +138,22 @@ class ConversationHost:
         bots = BotConfigService(database, settings)
         await bots.start()
         owner = Host(name=self._name, incarnation=self._incarnation).owner
+        redis = RedisStore.open(settings, owner)
+        address = HostAddress(settings.cluster_name, owner)
+        clusters = ClusterLink(address, redis.channels, self._outcomes) if redis else None
         resources = Resources(
             owner=owner,
             settings=settings,
             writer=WriterLink(self._directory, lambda: self._shards.table),
             hosts=HostLink(self._directory, lambda: self._shards.table),
-            redis=RedisStore.open(settings, owner),
+            redis=redis,
             database=database,
             services=Services(settings),
             bots=bots,
-            outcomes=self._outcomes,
+            outcomes=clusters or self._outcomes,
             table=lambda: self._shards.table,
             shards=self._shards,
+            clusters=clusters,
         )
         runner = Runner(resources)
         self._mover = Mover(runner, self._shards)
@@ -154,6 +161,9 @@ class ConversationHost:
         self._keeper = LeaseKeeper(resources, lambda: list(runner.seats.values()), runner.dispatch)
         self._spawn(self._keeper.run())
         self._spawn(_make_room(runner))
+        if clusters is not None:
+            take = partial(self._take, runner, is_from_afar=True)
+            self._spawn(hear_far_hosts(settings, clusters, address, take))
         self._resources, self._runner = resources, runner
         log.info("host_started", host=self._name, owner=owner)
 
@@ -162,8 +172,11 @@ class ConversationHost:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _take(self, runner: Runner, envelope: Envelope) -> None:
+    def _take(self, runner: Runner, envelope: Envelope, *, is_from_afar: bool = False) -> None:
         known = envelope.conversation_id in runner.seats
+        resources = self._resources
+        if not is_from_afar and resources and concerns_far_host(envelope, is_known=known):
+            self._spawn(pass_on(resources, envelope))
         if not known and not self._takes_in(runner, envelope):
             return
         if envelope.kind is EnvelopeKind.FORGET:
@@ -179,7 +192,7 @@ class ConversationHost:
             message = message_of(envelope.message, runner.policies)
             seat.last_message_id = message.message_id
             seat.last_message_timestamp = message.timestamp
-            event = MessageReceived(message, envelope.epoch)
+            event = MessageReceived(message, envelope.epoch, envelope.pending_before)
         elif envelope.kind is EnvelopeKind.CANCEL_JOB:
             event = JobCancelled(envelope.job_id or "")
         elif envelope.kind is EnvelopeKind.RESET:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from typing import Protocol
 
 from actors.outcome import Outcome
 
-__all__ = ["OutcomeStreams"]
+__all__ = ["OutcomeSink", "OutcomeStreams"]
 
 MAX_WAITING = 20_000
 """Outcomes kept for one ingress; the oldest is dropped beyond (the database has them all)."""
@@ -20,6 +21,14 @@ MAX_STREAMS = 256
 UNHEARD_SECONDS = 60.0
 """An ingress that has not asked for so long is gone: nothing is kept for it."""
 FETCH_SECONDS = 10.0
+
+
+class OutcomeSink(Protocol):
+    """Takes what there is to tell."""
+
+    def put(self, reply_to: str, outcome: Outcome, /) -> None:
+        """Tell an ingress what became of its message."""
+        ...
 
 
 class _Stream:

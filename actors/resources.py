@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.bot_config import BotConfigService
+from actors.cluster_link import ClusterLink
 from actors.host_link import HostLink
-from actors.outcome_streams import OutcomeStreams
+from actors.outcome_streams import OutcomeSink
 from actors.router import RoutingTable
 from actors.services import Services
 from actors.shards import Shards
@@ -34,9 +35,11 @@ class Resources:
     """For reads."""
     services: Services
     bots: BotConfigService
-    outcomes: OutcomeStreams
+    outcomes: OutcomeSink
     table: Callable[[], RoutingTable]
     shards: Shards
+    clusters: ClusterLink | None = None
+    """The way to hosts of other clusters; None without Redis."""
 
     @property
     def lease_ttl_seconds(self) -> float:

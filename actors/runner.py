@@ -16,6 +16,7 @@ from actors.conversation import Conversation, IllegalTransition, Limits, Phase
 from actors.conversation import effects as fx
 from actors.conversation.events import Event, Released, Tick
 from actors.delivery_work import DeliveryWork
+from actors.handing_over import HandingOver
 from actors.host_load import MAX_CHARACTERS, HostLoad, is_idle
 from actors.resources import Resources
 from actors.seat import Seat
@@ -56,7 +57,7 @@ class Runner:
             fx.ReleaseLease: activation.release,
             fx.Claim: activation.claim,
             fx.FetchPending: activation.fetch,
-            fx.HandOver: activation.hand_over,
+            fx.HandOver: HandingOver(resources).hand_over,
             fx.StartTurn: turns.start,
             fx.CallAi: turns.call_ai,
             fx.CommitTurn: turns.commit,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from actors.conversation import Conversation
 
@@ -55,10 +54,6 @@ class Seat:
         """Remember that an ingress waits for word of a message."""
         if message_id in self.callers or len(self.callers) < MAX_CALLERS:
             self.callers.setdefault(message_id, set()).add(ingress_id)
-
-    def callers_of(self, message_ids: Iterable[str]) -> list[tuple[str, str]]:
-        """Return who waits for which of the messages."""
-        return [(it, ingress) for it in message_ids for ingress in self.callers.get(it, ())]
 
     def stop(self) -> None:
         """Cancel all that is under way."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from actors.outcome import Outcome, OutcomeKind
 from actors.ports import Overloaded, StorageUnavailable
 from storage.records import Accepted, NewMessage
+from storage.redis_lease import LeaseHolder
 
 __all__ = ["Expectation", "Gateway", "Overloaded", "StorageUnavailable"]
 
@@ -46,8 +47,11 @@ class Gateway(Protocol):
         """Tell the host that a job of the conversation was cancelled in the database."""
         ...
 
-    def notify_reset(self, conversation_id: str) -> None:
-        """Tell the host that the conversation's epoch was raised: drop it, then go on afresh."""
+    def notify_reset(self, conversation_id: str, holder: LeaseHolder | None = None) -> None:
+        """Tell the host that the conversation's epoch was raised: drop it, then go on afresh.
+
+        So is ``holder`` told, who had the lease until then, if it is in another cluster.
+        """
         ...
 
     def notify_reopened(self, conversation_id: str) -> None:

@@ -107,6 +107,8 @@ class Accepted(Record, frozen=True):
     """How many other pending messages the conversation had when this one was stored."""
     conversation_status: str = "active"
     error: str | None = None
+    pending_before: str | None = None
+    """Of a new message: the latest one before it that was pending when it was stored."""
 
 
 class StoredMessage(Record, frozen=True):

@@ -1,10 +1,11 @@
-"""All of Redis that one process uses: leases, states, statistics, over one client."""
+"""All of Redis that one process uses: leases, states, channels, statistics, over one client."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
+from storage.redis_channels import Channels
 from storage.redis_client import RedisClient
 from storage.redis_lease import LeaseAnswer, LeaseRequest, MessageLockManager
 from storage.redis_state import CachedState, StateCache
@@ -19,10 +20,17 @@ class RedisStore:
     ``open`` gives None where no Redis is configured. Close it in the event loop that uses it.
     """
 
-    def __init__(self, client: RedisClient, locks: MessageLockManager, states: StateCache) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        locks: MessageLockManager,
+        states: StateCache,
+        channels: Channels,
+    ) -> None:
         self.client = client
         self.locks = locks
         self.states = states
+        self.channels = channels
 
     @classmethod
     def open(cls, settings: Settings, owner: str) -> RedisStore | None:
@@ -37,7 +45,16 @@ class RedisStore:
             ttl_seconds=settings.processing_lock_ttl,
             deadline_seconds=settings.lease_deadline_seconds,
         )
-        return cls(client, locks, StateCache(client, ttl_seconds=settings.conversation_state_ttl))
+        return cls(
+            client,
+            locks,
+            StateCache(client, ttl_seconds=settings.conversation_state_ttl),
+            Channels(
+                client,
+                is_cluster=settings.redis_cluster,
+                deadline_seconds=settings.lease_deadline_seconds,
+            ),
+        )
 
     @property
     def is_connected(self) -> bool:

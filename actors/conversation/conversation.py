@@ -58,6 +58,7 @@ class Conversation:
         "position",
         "queued_during_turn",
         "races",
+        "refused_since",
         "settling",
         "status",
         "trusted_until",
@@ -75,6 +76,7 @@ class Conversation:
         self.phase = Phase.PASSIVE
         self.attempt = 0
         self.races = 0
+        self.refused_since: float | None = None
         self.epoch = 0
         self.lock_id = ""
         self.lease_kind = LeaseKind.REDIS

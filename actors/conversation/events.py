@@ -18,10 +18,14 @@ from actors.conversation.terms import LeaseKind as LeaseKind  # noqa: PLC0414 --
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A stored message came for the first time. ``epoch`` is the one that its acceptance saw."""
+    """A stored message came for the first time. ``epoch`` is the one that its acceptance saw.
+
+    ``pending_before`` is the message before it, if that was pending when this one was accepted.
+    """
 
     message: Message
     epoch: int
+    pending_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,18 +49,26 @@ def take_claimed(conversation: Conversation, event: Claimed, now: float) -> None
 
 
 def on_message(conversation: Conversation, event: MessageReceived, now: float) -> None:
-    """A new message of a conversation that is ours."""
+    """A new message of a conversation that is ours.
+
+    It is taken as it is only if none is missing before it: what was accepted by another cluster, or
+    by an ingress that died, may still be on its way here and is not to be overtaken.
+    """
     message = event.message
     if conversation.knows(message.message_id):
         _repeat(conversation, message.message_id)
     elif message.job_id in conversation.finished:
         conversation.emit(Tell(message.message_id, Word.GONE))
-    elif event.epoch == conversation.epoch:
+    elif event.epoch == conversation.epoch and _follows(conversation, event.pending_before):
         take_in(conversation, message, now)
     else:
         hold(conversation, message.message_id, event.epoch)
     if event.epoch > conversation.epoch:
         start_over(conversation, event.epoch)
+
+
+def _follows(conversation: Conversation, pending_before: str | None) -> bool:
+    return pending_before is None or conversation.knows(pending_before)
 
 
 def on_poked(conversation: Conversation, event: Poked, now: float) -> None:

@@ -76,7 +76,28 @@ def on_lease_refused(conversation: Conversation, event: LeaseRefused, now: float
         conversation.unconfirmed, conversation.is_wanted = {}, False
         rest(conversation)
     else:
-        block(conversation, event.retry_at)
+        _wait_or_leave(conversation, event.retry_at, now)
+
+
+def _wait_or_leave(conversation: Conversation, retry_at: float, now: float) -> None:
+    """Ask again for one lease time. A holder that has it after that is alive: it is left to it.
+
+    What waits is found by the holder's sweeper; callers are to look for themselves.
+    """
+    if conversation.refused_since is None:
+        conversation.refused_since = now
+    waited_seconds = now - conversation.refused_since
+    if waited_seconds <= conversation.limits.lease_ttl_seconds or conversation.is_draining:
+        block(conversation, retry_at)
+    else:
+        _leave_callers(conversation)
+        rest(conversation)
+
+
+def _leave_callers(conversation: Conversation) -> None:
+    for message_id in conversation.unconfirmed:
+        conversation.emit(Tell(message_id, Word.GONE))
+    conversation.unconfirmed, conversation.is_wanted = {}, False
 
 
 def on_claimed(conversation: Conversation, event: Claimed, now: float) -> None:
@@ -93,6 +114,7 @@ def on_claimed(conversation: Conversation, event: Claimed, now: float) -> None:
         block(conversation, now + conversation.limits.retry_seconds)
         return
     conversation.races = 0
+    conversation.refused_since = None
     conversation.idle_since = now
     conversation.status = event.status
     conversation.position = event.position
@@ -119,14 +141,12 @@ def on_claim_stale(conversation: Conversation, event: ClaimStale, now: float) ->
 def on_claim_refused(conversation: Conversation, event: ClaimRefused, now: float) -> None:
     """By the database somebody else has it for a while."""
     release(conversation)
-    block(conversation, event.retry_at)
+    _wait_or_leave(conversation, event.retry_at, now)
 
 
 def on_claim_missing(conversation: Conversation, event: ClaimMissing, now: float) -> None:
     """It was erased: there is nothing to do, and callers are to look for themselves."""
-    for message_id in conversation.unconfirmed:
-        conversation.emit(Tell(message_id, Word.GONE))
-    conversation.unconfirmed, conversation.is_wanted = {}, False
+    _leave_callers(conversation)
     passivate(conversation)
 
 

@@ -48,6 +48,7 @@ def rest(conversation: Conversation) -> None:
     if conversation.is_draining:
         _hand_on(conversation)
     conversation.forget()
+    conversation.refused_since = None
     conversation.attempt += 1
     conversation.phase = Phase.PASSIVE
 

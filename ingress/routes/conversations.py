@@ -63,7 +63,7 @@ def conversation_routes(
             raise NotFound(_UNKNOWN)
         holder = await redis.holder(conversation_id) if redis else None
         was_released = await redis.release(conversation_id) if redis else False
-        gateway.notify_reset(conversation_id)
+        gateway.notify_reset(conversation_id, holder)
         # An owner keeps its lease for a while after its work: that locks nothing.
         is_spare = cancelled.was_idle and (holder is None or holder.lock_id == cancelled.lock_id)
         return JsonResponse(
@@ -79,7 +79,8 @@ def conversation_routes(
         conversation_id = call.path_id("conversation_id")
         if await store.resume_conversation(conversation_id) is None:
             raise NotFound(_UNKNOWN)
-        gateway.notify_reset(conversation_id)
+        holder = await redis.holder(conversation_id) if redis else None
+        gateway.notify_reset(conversation_id, holder)
         return JsonResponse(
             {"success": True, "conversation_id": conversation_id, "status": "active"}
         )

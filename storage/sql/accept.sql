@@ -72,7 +72,14 @@ backlog as materialized (
                 where p.conversation_id = t.conversation_id and p.processed_at is null
                 limit 1000
             ) as pending
-        ) as pending
+        ) as pending,
+        (
+            select p.message_id
+            from messages p
+            where p.conversation_id = t.conversation_id and p.processed_at is null
+            order by p.seq desc
+            limit 1
+        ) as latest
     from touched t
 )
 select
@@ -83,7 +90,10 @@ select
     extract(epoch from i.accepted_at)::double precision as accepted_at,
     -- And what came earlier in this batch.
     b.pending + row_number() over (partition by i.conversation_id order by i.seq) - 1
-        as unfinished_jobs
+        as unfinished_jobs,
+    coalesce(
+        lag(i.message_id) over (partition by i.conversation_id order by i.seq), b.latest
+    ) as pending_before
 from inserted i
 join touched t on t.conversation_id = i.conversation_id
 join backlog b on b.conversation_id = i.conversation_id;

@@ -62,6 +62,18 @@ async def test_sequence_follows_arrival_whatever_the_ids(client: Client) -> None
     assert again.unfinished_jobs == 20
 
 
+async def test_a_new_message_names_the_pending_one_before_it(client: Client) -> None:
+    await client.accept(message("other", "m0"))
+    first, second = await client.accept(message("c1", "z"), message("c1", "a"))
+    third = await client.accept_one(message("c1", "m"))
+    assert [each.pending_before for each in (first, second, third)] == [None, "z", "a"]
+
+
+async def test_what_was_answered_is_not_pending_before_a_new_message(client: Client) -> None:
+    await client.committed_job("c1", "m1")
+    assert (await client.accept_one(message("c1", "m2"))).pending_before is None
+
+
 async def test_the_same_message_twice_in_one_batch_is_stored_once(client: Client) -> None:
     first, second = await client.accept(message("c1"), message("c1", content="other"))
     assert (first.outcome, second.outcome) == (ACCEPTED, DUPLICATE)

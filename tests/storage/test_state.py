@@ -12,6 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from storage.records import ContextEntry
+from storage.redis_channels import Channels
 from storage.redis_client import RedisClient
 from storage.redis_lease import LeaseOutcome, LeaseRequest, MessageLockManager
 from storage.redis_state import LARGEST_INDEX_KEY, CachedState, StateCache, _by_index_key
@@ -179,7 +180,7 @@ async def test_an_activation_takes_the_lease_and_brings_the_context(
     client: RedisClient, states: StateCache
 ) -> None:
     locks = MessageLockManager(client, owner="host-1", cluster="k", ttl_seconds=30)
-    store = RedisStore(client, locks, states)
+    store = RedisStore(client, locks, states, Channels(client, is_cluster=False))
     await states.write([STATE])
     requests = [LeaseRequest("c", "l"), LeaseRequest("d", "l")]
     (known, known_state), (new, no_state) = await store.activate(requests)

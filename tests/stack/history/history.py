@@ -91,6 +91,7 @@ class History:
         requests: Iterable[Request] = (),
         calls_may_overlap: bool = False,
         may_deliver_late: bool = False,
+        is_ordered: bool = True,
     ) -> None:
         """Check all of it; ``accepted`` are the bodies that got a 200, by message id.
 
@@ -98,7 +99,8 @@ class History:
         (not ``is_undisturbed``) an AI call may be repeated and a delivery may come twice, under its
         same key. ``calls_may_overlap``: a host was stopped for longer than its lease while it
         waited for the AI. ``may_deliver_late``: one was stopped between its last look at the lease
-        and the sending.
+        and the sending. Not ``is_ordered``: the messages of a conversation were sent at one
+        moment, to different clusters.
         """
         check_accepted(self.stories, accepted)
         requests = list(requests)
@@ -106,7 +108,7 @@ class History:
             check_requests(self.stories, requests)
         for story in self.stories.values():
             try:
-                check_turns(story)
+                check_turns(story, is_ordered=is_ordered)
                 check_commits(story)
                 check_ai(story, is_undisturbed=is_undisturbed, calls_may_overlap=calls_may_overlap)
                 check_deliveries(

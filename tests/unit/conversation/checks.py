@@ -22,8 +22,6 @@ class Seat:
     is_owner: bool = False
     ai_call: tuple[str, int] | None = None
     callers: set[str] = field(default_factory=set)
-    known: set[str] = field(default_factory=set)
-    """Messages that it was told of since it became the owner."""
 
 
 def check_effect(
@@ -56,7 +54,7 @@ def _check_order(database: Database, seat: Seat, effect: fx.StartTurn) -> None:
     for message in database.pending:
         if message.message_id in ids | set(seat.conversation.settling):
             continue
-        if message.message_id in seat.known and message.sender_type == "user":
+        if message.sender_type == "user":
             assert message.seq > first, f"{message.message_id} was overtaken"
 
 

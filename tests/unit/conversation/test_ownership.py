@@ -238,3 +238,42 @@ def test_a_host_that_gives_it_up_while_claiming_gives_it_back() -> None:
     script.claim(message("1", 1))
     assert [type(it) for it in script.effects] == [fx.ReleaseLease, fx.HandOver, fx.Passivate]
     assert script.one(fx.HandOver) == fx.HandOver(None, ("m1",))
+
+
+@pytest.mark.parametrize("is_by_database", [False, True])
+def test_a_holder_that_keeps_its_lease_is_left_to_its_work(is_by_database: bool) -> None:
+    """Nothing stays in memory for ever because of an owner that lives and cannot be told."""
+    script = Script()
+    script.receive("1")
+
+    def refuse() -> None:
+        attempt, retry_at = script.conversation.attempt, script.now + 1.0
+        if is_by_database:
+            script.give(e.LeaseUnknown(attempt, "lock"))
+            script.give(e.ClaimRefused(attempt, retry_at))
+        else:
+            script.give(e.LeaseRefused(attempt, "other", retry_at, reachable=False))
+
+    refuse()
+    while script.now < script.conversation.limits.lease_ttl_seconds:
+        assert script.phase is Phase.BLOCKED
+        script.tick(1.0)
+        refuse()
+    assert script.phase is Phase.BLOCKED, "its lease may just have lapsed"
+    script.tick(1.0)
+    refuse()
+    assert script.words() == {"m1": Word.GONE}
+    assert script.effects[-1] == fx.Passivate()
+
+
+def test_after_a_claim_a_refusal_is_counted_anew() -> None:
+    script = Script()
+    script.receive("1")
+    script.give(e.LeaseRefused(1, "other", 5.0, reachable=False))
+    script.tick(5.0)
+    script.grant()
+    script.claim(message("1", 1))
+    script.give(e.LeaseLost("lock"))
+    script.tick(100.0)
+    script.give(e.LeaseRefused(script.conversation.attempt, "other", 105.0, reachable=False))
+    assert script.phase is Phase.BLOCKED

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from actors.conversation import Limits
 from actors.conversation import effects as fx
+from actors.conversation import events as e
 from actors.conversation.mailbox import Mailbox
-from tests.unit.conversation.script import Script, message
+from tests.unit.conversation.script import QUEUE, Script, message
 
 
 def _box(*names: str, room: int = 2) -> Mailbox:
@@ -64,3 +65,21 @@ def test_a_turn_that_may_be_here_only_in_part_is_fetched_before_it_is_done_again
     script.answered()
     script.committed()
     assert script.one(fx.StartTurn).message_ids == ("m1", "m2")
+
+
+def test_a_message_does_not_overtake_one_that_is_still_on_its_way() -> None:
+    """The one before it was accepted by another cluster, or by an ingress that died."""
+    script = Script().own()
+    script.give(e.MessageReceived(message("2", 2), script.epoch + 1, "m1"))
+    assert script.all(fx.FetchPending)
+    assert not script.all(fx.StartTurn)
+    script.fetched(message("1", 1, QUEUE), message("2", 2, QUEUE))
+    assert script.one(fx.StartTurn).message_ids == ("m1",)
+
+
+def test_a_message_behind_one_that_is_known_needs_no_look_up() -> None:
+    script = Script().own()
+    script.receive("1")
+    script.give(e.MessageReceived(message("2", 2), script.epoch + 1, "m1"))
+    assert not script.all(fx.FetchPending)
+    assert script.told("2").word is fx.Word.LOCKED

@@ -64,11 +64,14 @@ class World(Services):
             accepted_at=self.now,
             policy=self.policies[bot % len(self.policies)],
         )
+        before = self.database.pending
         is_new = self.database.accept(message)
         if host is not None:
             stored = self.database.rows[message_id].message
             if is_new:
-                self.give(host, e.MessageReceived(stored, self.database.epoch), caller=message_id)
+                pending_before = before[-1].message_id if before else None
+                event = e.MessageReceived(stored, self.database.epoch, pending_before)
+                self.give(host, event, caller=message_id)
             else:
                 self.give(host, e.Poked(message_id, self.database.epoch), caller=message_id)
         return is_new
@@ -131,8 +134,6 @@ class World(Services):
     def _receive(self, seat: Seat, event: e.Event) -> None:
         conversation = seat.conversation
         before = conversation.phase
-        if isinstance(event, e.MessageReceived):
-            seat.known.add(event.message.message_id)
         effects = conversation.receive(event, self.now)
         if isinstance(event, e.Claimed) and conversation.epoch == event.epoch:
             seat.is_owner = True
@@ -146,7 +147,6 @@ class World(Services):
         if conversation.phase not in OWNED:
             assert seat.ai_call is None
             assert all(not isinstance(effect, fx.CallAi | fx.Deliver) for effect in effects)
-            seat.known.clear()
 
     def _take(self, seat: Seat, effect: fx.Effect) -> None:
         match effect:

@@ -87,7 +87,7 @@ class FakeGateway:
     def notify_cancelled(self, conversation_id: str, job_id: str) -> None:
         self.calls.append(("cancelled", conversation_id, job_id))
 
-    def notify_reset(self, conversation_id: str) -> None:
+    def notify_reset(self, conversation_id: str, holder: LeaseHolder | None = None) -> None:
         self.calls.append(("reset", conversation_id))
 
     def notify_reopened(self, conversation_id: str) -> None:

@@ -1,0 +1,295 @@
+"""Two clusters over one Redis and one PostgreSQL: whoever takes a message in, its owner answers.
+
+A word such as ``locked`` or a lock id of the other cluster can only have come from there: the
+sweeper, which finds messages after some seconds, knows of nobody who waits, and the database keeps
+no such words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from storage.postgres import Database
+from tests.stack.ask import (
+    asked_ai,
+    cancel_conversation,
+    cancel_job,
+    chat,
+    enhanced,
+    final_job,
+    message,
+    start_turn,
+)
+from tests.stack.bots import known_everywhere, put_bots
+from tests.stack.clusters import Clusters, answered_by, new_ids, open_clusters
+from tests.stack.history import History
+from tests.stack.inside import Inside
+from tests.stack.server import ADMIN_TOKEN, wait_for
+from tests.stack.stubs import Stubs
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def clusters(stubs: Stubs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    with open_clusters(stubs, tmp_path_factory) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def a(clusters: Clusters) -> AsyncIterator[httpx.AsyncClient]:
+    async with clusters.a.client(ADMIN_TOKEN) as client:
+        yield client
+
+
+@pytest.fixture
+async def b(clusters: Clusters) -> AsyncIterator[httpx.AsyncClient]:
+    async with clusters.b.client(ADMIN_TOKEN) as client:
+        yield client
+
+
+@pytest.fixture
+async def inside(clusters: Clusters) -> AsyncIterator[Inside]:
+    database = await Database.connect(clusters.postgres.url, max_connections=2)
+    redis = Redis.from_url(clusters.redis.url)
+    yield Inside(database, redis)
+    await redis.aclose()
+    await database.close()
+
+
+@pytest.fixture(scope="module")
+def bots(clusters: Clusters, stubs: Stubs) -> None:
+    async def put() -> None:
+        last = f"last-{uuid.uuid4().hex}"
+        wanted = {name: {"busy_policy": name} for name in ("restart", "reject")}
+        async with clusters.a.client(ADMIN_TOKEN) as a, clusters.b.client(ADMIN_TOKEN) as b:
+            await put_bots(a, stubs, wanted | {last: {}})
+            await known_everywhere(b, stubs, last)
+
+    asyncio.run(put())
+
+
+async def check(
+    clusters: Clusters,
+    stubs: Stubs,
+    bodies: list[dict[str, Any]],
+    *,
+    is_undisturbed: bool = True,
+    is_ordered: bool = True,
+) -> None:
+    ids = {body["conversation_id"] for body in bodies}
+    history = await History.when_over(clusters.postgres.url, stubs, ids)
+    accepted = {body["message_id"]: body for body in bodies}
+    history.check(accepted, is_undisturbed=is_undisturbed, is_ordered=is_ordered)
+
+
+async def test_a_message_accepted_in_one_cluster_is_answered_by_the_owner_in_the_other(
+    clusters: Clusters,
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    lease = await answered_by(b, inside, conversation_id, "b")
+    body = message(conversation_id, "asked in a")
+    answer = await enhanced(a, body)
+
+    assert answer["success"] is True
+    assert answer["result"]["status"] == "completed"
+    assert answer["result"]["ai_response"]["response_text"] == "answer to asked in a"
+    assert answer["result"]["lock_id"] == lease["lock_id"]
+    assert answer["result"]["storage_backend"] == "Redis"
+    assert answer["result"]["distributed_lock_used"] is True
+    assert await inside.lease(conversation_id) == lease
+    assert (await inside.conversation(conversation_id))["epoch"] == 1, "it was taken over"
+    await check(clusters, stubs, [body])
+
+
+async def test_the_chat_endpoint_hears_from_the_owner_in_the_other_cluster(
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    lease = await answered_by(b, inside, conversation_id, "b")
+    finish = stubs.hold(conversation_id)
+    first = await chat(a, "<USER>one</USER><br>", conversation_id=conversation_id)
+    await asked_ai(stubs, conversation_id, 2)
+    second = await chat(a, "<USER>two</USER><br>", conversation_id=conversation_id)
+    finish()
+    await final_job(a, second["ai_job_id"])
+
+    assert (first["status"], first["action"]) == ("ai_processing_started", "lock_acquired")
+    assert (second["status"], second["action"]) == ("locked", "lock_exists")
+    assert first["lock_id"] == second["lock_id"] == lease["lock_id"]
+    assert (await inside.conversation(conversation_id))["epoch"] == 1
+
+
+async def test_a_burst_that_alternates_between_the_clusters_is_one_burst(
+    clusters: Clusters,
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    await answered_by(b, inside, conversation_id, "b")
+    turn = await start_turn(a, stubs, conversation_id, "0")
+    bodies = [message(conversation_id, str(number)) for number in range(1, 7)]
+    words = [
+        (await enhanced(client, body))["result"]
+        for client, body in zip((b, a) * 3, bodies, strict=True)
+    ]
+    assert {word["status"] for word in words} == {"locked"}
+    assert {word["queued"] for word in words} == {True}
+    assert len({word["job_id"] for word in words}) == 1
+
+    turn.finish()
+    told = await turn.caller
+    assert told["status"] == "restart_needed"
+    assert told["newer_messages"] == [
+        {"message_id": it["message_id"], "timestamp": it["timestamp"]} for it in bodies
+    ]
+    assert told["current_result"]["ai_response"]["response_text"] == "answer to 0"
+    assert told["restart_job_id"] == words[0]["job_id"]
+    job = await final_job(a, told["restart_job_id"])
+    assert job["message_ids"] == [it["message_id"] for it in bodies]
+    assert (await inside.conversation(conversation_id))["epoch"] == 1
+    await check(clusters, stubs, [turn.body, *bodies])
+
+
+@pytest.mark.usefixtures("bots")
+async def test_a_restart_asked_for_in_one_cluster_is_told_to_the_caller_in_the_other(
+    clusters: Clusters,
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    bot = {"metadata": {"bot_id": "restart"}}
+    await answered_by(b, inside, conversation_id, "b", **bot)
+    turn = await start_turn(a, stubs, conversation_id, "first", **bot)
+    second = message(conversation_id, "second", **bot)
+    locked = (await enhanced(b, second))["result"]
+    told = await turn.caller
+    turn.finish()
+    job = await final_job(b, turn.job_id)
+
+    assert (locked["status"], locked["job_id"]) == ("locked", turn.job_id)
+    assert (told["status"], told["current_result"]) == ("restart_needed", None)
+    assert told["restart_job_id"] == turn.job_id
+    assert job["message_ids"] == [turn.body["message_id"], second["message_id"]]
+    await check(clusters, stubs, [turn.body, second], is_undisturbed=False)
+
+
+@pytest.mark.usefixtures("bots")
+async def test_a_message_is_rejected_by_the_owner_in_the_other_cluster(
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    bot = {"metadata": {"bot_id": "reject"}}
+    await answered_by(b, inside, conversation_id, "b", **bot)
+    turn = await start_turn(b, stubs, conversation_id, "first", **bot)
+    second = message(conversation_id, "second", **bot)
+    locked = (await enhanced(a, second))["result"]
+    turn.finish()
+    told = await turn.caller
+    again = (await enhanced(a, second))["result"]
+
+    assert (locked["status"], locked["queued"], locked["job_id"]) == ("locked", False, None)
+    assert [it["message_id"] for it in told["newer_messages"]] == [second["message_id"]]
+    assert again["status"] == "completed"
+    assert again["ai_response"]["response_text"] == "answer to second"
+
+
+async def test_two_clusters_claim_one_conversation_at_the_same_moment_200_times(
+    clusters: Clusters, a: httpx.AsyncClient, b: httpx.AsyncClient, inside: Inside, stubs: Stubs
+) -> None:
+    ids = new_ids("race", 200)
+    bodies: list[dict[str, Any]] = []
+    words: list[str] = []
+
+    async def race(conversation_id: str) -> None:
+        pair = [message(conversation_id, where) for where in ("a", "b")]
+        bodies.extend(pair)
+        answers = await asyncio.gather(enhanced(a, pair[0]), enhanced(b, pair[1]))
+        words.extend(it["result"]["status"] for it in answers)
+
+    for start in range(0, len(ids), 10):
+        await asyncio.gather(*(race(it) for it in ids[start : start + 10]))
+    # Which of two was accepted first is open: each cluster numbers its own before it is stored.
+    await check(clusters, stubs, bodies, is_ordered=False)
+
+    rows = await inside.rows(
+        """select cluster, count(*) as conversations, max(epoch) as epoch from conversations
+        where conversation_id = any($1::text[]) group by cluster""",
+        ids,
+    )
+    print("words", {word: words.count(word) for word in set(words)}, "owners", rows)
+    assert "processing" not in words
+    assert sum(row["conversations"] for row in rows) == len(ids)
+    assert max(row["epoch"] for row in rows) == 1, "one that was refused has claimed"
+
+
+async def test_a_cancel_in_one_cluster_stops_the_turn_in_the_other(
+    clusters: Clusters,
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    await answered_by(b, inside, conversation_id, "b")
+    turn = await start_turn(b, stubs, conversation_id, "first")
+    waiting = message(conversation_id, "waiting")
+    locked = (await enhanced(b, waiting))["result"]
+    cancelled = await cancel_conversation(a, conversation_id)
+
+    assert cancelled == {
+        "success": True,
+        "conversation_id": conversation_id,
+        "cancelled_job_id": turn.job_id,
+        "lock_released": True,
+    }
+    # The AI was never let go: its call was given up, and the caller in b was told.
+    told = await turn.caller
+    assert (told["status"], told["reason"]) == ("failed", "cancelled")
+
+    async def is_cut_off() -> bool:
+        return stubs.ai_calls(conversation_id)[1].was_cut_off
+
+    await wait_for(is_cut_off, what="the AI call is given up")
+    turn.finish()
+    job = await final_job(a, locked["job_id"])
+    assert job["status"] == "completed"
+    assert (await inside.conversation(conversation_id))["epoch"] <= 3
+
+
+async def test_a_job_cancelled_in_one_cluster_is_stopped_in_the_other(
+    a: httpx.AsyncClient,
+    b: httpx.AsyncClient,
+    inside: Inside,
+    stubs: Stubs,
+    conversation_id: str,
+) -> None:
+    lease = await answered_by(b, inside, conversation_id, "b")
+    turn = await start_turn(b, stubs, conversation_id, "first")
+    assert (await cancel_job(a, turn.job_id))["status"] == "cancelled"
+    told = await turn.caller
+
+    assert (told["status"], told["reason"]) == ("failed", "cancelled")
+    assert await inside.lease(conversation_id) == lease
+    turn.finish()
