@@ -30,11 +30,11 @@ from actors.seat import Seat
 from actors.translation import PolicyBook, delivery_of, lines_of, message_of
 from actors.writes import write
 from storage.batch import Batcher
-from storage.claims import read_pending_messages
+from storage.claims import PendingMessages, read_pending_messages
 from storage.codec import Result
 from storage.postgres import DatabaseUnavailable
 from storage.records import Claim as StoredClaim
-from storage.records import ClaimOutcome, ClaimRequest, OwnerRenewal, StoredMessage
+from storage.records import ClaimOutcome, ClaimRequest, OwnerRenewal
 from storage.records import LeaseKind as StoredLeaseKind
 from storage.redis_lease import HeldLease, LeaseAnswer, LeaseOutcome, LeaseRequest
 from storage.redis_state import CachedState
@@ -65,7 +65,7 @@ class Activation:
         self._releases: Batcher[HeldLease, None] = Batcher(
             self._release_many, max_batch=MAX_BATCH, max_queued=MAX_QUEUED
         )
-        self._reads: Batcher[str, list[StoredMessage]] = Batcher(
+        self._reads: Batcher[str, PendingMessages] = Batcher(
             self._read_many, max_batch=MAX_BATCH, max_queued=MAX_QUEUED
         )
 
@@ -217,11 +217,11 @@ class Activation:
                 await asyncio.sleep(FETCH_PAUSE_SECONDS)
         return PendingFetched(
             effect.attempt,
-            tuple(message_of(it, self._policies) for it in stored[: self._message_limit]),
-            complete=len(stored) <= self._message_limit,
+            tuple(message_of(it, self._policies) for it in stored.messages),
+            complete=not stored.has_more,
         )
 
-    async def _read_many(self, conversation_ids: list[str]) -> list[list[StoredMessage]]:
-        limits = [self._message_limit + 1] * len(conversation_ids)
+    async def _read_many(self, conversation_ids: list[str]) -> list[PendingMessages]:
+        limits = [self._message_limit] * len(conversation_ids)
         found = await read_pending_messages(self._resources.database, conversation_ids, limits)
-        return [found.get(it, []) for it in conversation_ids]
+        return [found.get(it, PendingMessages()) for it in conversation_ids]

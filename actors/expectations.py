@@ -27,6 +27,8 @@ class Expectation:
         self.routed_to: str | None = None
         """Owner id of the host that has taken the message in, as far as is known."""
         self.is_routed = False
+        self.checked_version = -1
+        """Version of the routing table by which ``routed_to`` was last seen to be right."""
         self._book = book
         self._outcomes: deque[Outcome] = deque(maxlen=MAX_KEPT)
         self._arrived = asyncio.Event()

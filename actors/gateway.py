@@ -201,6 +201,7 @@ class Gateway:
             expectation.is_routed = True
             if not taken:
                 expectation.routed_to = None
+                expectation.checked_version = -1
 
     async def _watch(self) -> None:
         """Keep up with the cluster; a supervisor that is away changes nothing."""
@@ -248,9 +249,13 @@ class Gateway:
             table = self._view.table
             moved: dict[tuple[str, str], list[Expectation]] = {}
             for expectation in self._expectations:
+                if not expectation.is_routed or expectation.checked_version == table.version:
+                    continue
                 target = table.host_of(expectation.key[0])
-                if expectation.is_routed and target and target.owner != expectation.routed_to:
+                if target and target.owner != expectation.routed_to:
                     moved.setdefault(expectation.key, []).append(expectation)
+                else:
+                    expectation.checked_version = table.version
             for (conversation_id, message_id), waiting in moved.items():
                 envelope = Envelope(
                     conversation_id=conversation_id,

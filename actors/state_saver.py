@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import islice
 
 from actors.conversation.phase import IN_TURN
 from actors.seat import Seat
@@ -12,6 +13,7 @@ from storage.redis_state import CachedState, StateCache
 
 __all__ = ["StateSaver"]
 
+MAX_BATCH = 500
 MAX_WAITING = 20_000
 """States that wait to be written; beyond, further ones are dropped (it is a cache)."""
 
@@ -48,10 +50,11 @@ class StateSaver:
     async def _write(self) -> None:
         try:
             while self._changed and self._cache is not None:
-                changed, self._changed = self._changed, {}
+                # The next ones are put together only once these are written: they may be long.
+                names = list(islice(self._changed, MAX_BATCH))
+                changed = [self._changed.pop(name) for name in names]
                 states = [
-                    it if isinstance(it, CachedState) else self._state_of(it)
-                    for it in changed.values()
+                    it if isinstance(it, CachedState) else self._state_of(it) for it in changed
                 ]
                 await self._cache.write(states)
         finally:

@@ -13,7 +13,7 @@ from actors.ports import Directory
 from actors.router import RoutingTable
 from storage.cleanup import cleanup
 from storage.postgres import Database, DatabaseRejected, DatabaseUnavailable
-from storage.reads import pending_pokes
+from storage.reads import next_pokes, pending_pokes
 from storage.records import PendingPoke
 from storage.settings import Settings
 
@@ -25,6 +25,8 @@ SWEEP_INTERVAL_SECONDS = 1.0
 MIN_AGE_SECONDS = 3.0
 """Younger messages are on their way."""
 LIMIT = 1_000
+ROUND = 200
+"""Conversations looked at in turn, besides those whose messages have waited longest."""
 RETENTION_INTERVAL_SECONDS = 3600.0
 
 
@@ -37,6 +39,7 @@ class Sweeper:
         self._settings = settings
         self._table = table
         self._hosts = HostLink(directory, table)
+        self._after = ""
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -67,6 +70,9 @@ class Sweeper:
     async def _sweep(self, database: Database) -> None:
         dead = self._table().dead_owners
         pokes = await pending_pokes(database, MIN_AGE_SECONDS, LIMIT, dead)
+        known = {poke.conversation_id for poke in pokes}
+        further, self._after = await next_pokes(database, MIN_AGE_SECONDS, ROUND, self._after, dead)
+        pokes += [poke for poke in further if poke.conversation_id not in known]
         if pokes:
             log.info("swept", pokes=len(pokes))
             await asyncio.gather(*(self._route(poke) for poke in pokes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 
 from storage.postgres import Database, Row, queries
 from storage.records import (
@@ -16,10 +17,22 @@ from storage.records import (
     StoredMessage,
 )
 
-__all__ = ["claim_conversations", "read_pending_messages", "renew_owners"]
+__all__ = ["PendingMessages", "claim_conversations", "read_pending_messages", "renew_owners"]
+
+MOST_PENDING_BYTES = 8_388_608
+"""Of one conversation, read at once: more than fills a mailbox."""
 
 _SQL = queries("claim")
 _ROLES = {"user": "user", "agent": "assistant", "bot": "assistant", "system": "system"}
+
+
+@dataclass(slots=True)
+class PendingMessages:
+    """What waits in one conversation."""
+
+    messages: list[StoredMessage] = field(default_factory=list)
+    has_more: bool = False
+    """Whether more wait behind these."""
 
 
 async def claim_conversations(database: Database, requests: list[ClaimRequest]) -> list[Claim]:
@@ -47,8 +60,7 @@ async def claim_conversations(database: Database, requests: list[ClaimRequest]) 
     messages = await read_pending_messages(
         database,
         [request.conversation_id for request in claimed],
-        # One more than is sent shows whether there are more.
-        [request.message_limit + 1 for request in claimed],
+        [request.message_limit for request in claimed],
     )
     outboxes = await _read_outboxes(database, claimed)
     contexts = await _read_contexts(database, claimed, found)
@@ -61,7 +73,7 @@ async def claim_conversations(database: Database, requests: list[ClaimRequest]) 
 def _claim_of(
     request: ClaimRequest,
     row: Row | None,
-    messages: dict[str, list[StoredMessage]],
+    messages: dict[str, PendingMessages],
     outboxes: dict[str, list[StoredDelivery]],
     contexts: dict[str, list[ContextEntry]],
 ) -> Claim:
@@ -70,7 +82,7 @@ def _claim_of(
     outcome = ClaimOutcome(row["outcome"])
     key = request.conversation_id
     is_claimed = outcome is ClaimOutcome.CLAIMED
-    pending = messages.get(key, [])
+    pending = messages.get(key, PendingMessages())
     is_current = request.cached_position == row["last_position"]
     return Claim(
         outcome=outcome,
@@ -82,23 +94,29 @@ def _claim_of(
         position=row["last_position"],
         last_activity_at=row["last_activity_at"],
         context=contexts.get(key, []) if is_claimed and not is_current else None,
-        messages=pending[: request.message_limit],
+        messages=pending.messages,
         outbox=outboxes.get(key, []),
-        has_more=len(pending) > request.message_limit,
+        has_more=pending.has_more,
         attempts=row["attempts"] if is_claimed else 0,
     )
 
 
 async def read_pending_messages(
     database: Database, conversation_ids: list[str], limits: list[int]
-) -> dict[str, list[StoredMessage]]:
-    """Return the oldest pending messages of each conversation, by order of acceptance."""
-    messages: defaultdict[str, list[StoredMessage]] = defaultdict(list)
+) -> dict[str, PendingMessages]:
+    """Return the oldest pending messages of each conversation, by order of acceptance.
+
+    No further one is returned past ``MOST_PENDING_BYTES`` of their texts.
+    """
+    pending: defaultdict[str, PendingMessages] = defaultdict(PendingMessages)
     if conversation_ids:
-        for row in await database.fetch(_SQL["pending_messages"], conversation_ids, limits):
-            conversation_id, *_ = row
-            messages[conversation_id].append(_stored_message(row))
-    return messages
+        for row in await database.fetch(
+            _SQL["pending_messages"], conversation_ids, limits, MOST_PENDING_BYTES
+        ):
+            own = pending[row["conversation_id"]]
+            own.messages.append(_stored_message(row))
+            own.has_more = row["found"] > len(own.messages)
+    return pending
 
 
 def _stored_message(row: Row) -> StoredMessage:

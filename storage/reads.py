@@ -30,6 +30,7 @@ __all__ = [
     "conversation_statistics",
     "find_job",
     "list_conversations",
+    "next_pokes",
     "pending_messages",
     "pending_pokes",
     "postgres_statistics",
@@ -76,8 +77,8 @@ async def pending_messages(
     row = await database.fetch_one(_SQL["epoch"], conversation_id)
     if row is None:
         return None
-    messages = await read_pending_messages(database, [conversation_id], [limit])
-    return row["epoch"], messages.get(conversation_id, [])
+    pending = await read_pending_messages(database, [conversation_id], [limit])
+    return row["epoch"], pending[conversation_id].messages if pending else []
 
 
 async def conversation_epoch(database: Database, conversation_id: str) -> int | None:
@@ -112,16 +113,35 @@ async def pending_pokes(
     due = await database.fetch(
         _SWEEP_SQL["due_deliveries"], min_age_seconds, limit, list(dead_owners)
     )
-    return [
-        PendingPoke(
-            conversation_id=row["conversation_id"],
-            epoch=row["epoch"],
-            message_id=row.get("message_id"),
-            job_id=row["job_id"],
-            owner=row["owner"],
-        )
-        for row in waiting + due
-    ]
+    return [_poke_of(row) for row in waiting + due]
+
+
+async def next_pokes(
+    database: Database,
+    min_age_seconds: float,
+    conversations: int,
+    after: str,
+    dead_owners: Sequence[str] = (),
+) -> tuple[list[PendingPoke], str]:
+    """Return the same for the messages of the next ``conversations`` that have pending ones.
+
+    They are those with ids after ``after``. Also returns where to go on: "" after the last.
+    """
+    rows = await database.fetch(
+        _SWEEP_SQL["next_pending"], min_age_seconds, conversations, after, list(dead_owners)
+    )
+    pokes = [_poke_of(row) for row in rows if row["message_id"] is not None]
+    return pokes, rows[-1]["conversation_id"] if len(rows) == conversations else ""
+
+
+def _poke_of(row: Row) -> PendingPoke:
+    return PendingPoke(
+        conversation_id=row["conversation_id"],
+        epoch=row["epoch"],
+        message_id=row.get("message_id"),
+        job_id=row["job_id"],
+        owner=row["owner"],
+    )
 
 
 async def list_conversations(

@@ -88,6 +88,7 @@ select
 from decided;
 
 -- name: pending_messages
+-- So many, and no further one past $3 bytes of texts; `found` tells whether there are more.
 select w.conversation_id, pending.*
 from unnest($1::text[], $2::integer[]) as w (conversation_id, message_limit)
 cross join lateral (
@@ -112,11 +113,30 @@ cross join lateral (
                     and t.committed_at is null
                     and t.status in ('queued', 'processing', 'superseded')
             ) then m.turn_job_id::text
-        end as turn_job_id
-    from messages m
-    where m.conversation_id = w.conversation_id and m.processed_at is null
-    order by m.seq
-    limit w.message_limit
+        end as turn_job_id,
+        m.found
+    from (
+        select
+            oldest.*,
+            row_number() over (order by oldest.seq) as place,
+            count(*) over () as found,
+            sum(
+                octet_length(oldest.content)
+                + coalesce(pg_column_size(oldest.metadata), 0)
+                + coalesce(pg_column_size(oldest.attachments), 0)
+                + coalesce(pg_column_size(oldest.context), 0)
+            ) over (
+                order by oldest.seq rows between unbounded preceding and 1 preceding
+            ) as bytes_before
+        from (
+            select *
+            from messages p
+            where p.conversation_id = w.conversation_id and p.processed_at is null
+            order by p.seq
+            limit w.message_limit + 1
+        ) as oldest
+    ) as m
+    where m.place <= w.message_limit and coalesce(m.bytes_before, 0) < $3::bigint
 ) as pending
 order by w.conversation_id, pending.seq;
 

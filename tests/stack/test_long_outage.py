@@ -150,6 +150,7 @@ async def refuse(client: httpx.AsyncClient, body: dict[str, object]) -> float:
     return time.monotonic() - started_at
 
 
+@pytest.mark.soak  # a shorter one is in test_outages.py
 async def test_turns_wait_for_a_stopped_database_and_commit_when_it_is_back(
     tried: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:

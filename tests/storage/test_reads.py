@@ -158,6 +158,31 @@ async def test_the_sweeper_does_not_wait_for_the_leases_of_the_dead(
     ]
 
 
+async def test_the_sweeper_comes_round_to_all_conversations_whatever_waits_before_them(
+    client: Client, database: Database
+) -> None:
+    await client.accept(*(message("a hot one", f"m{number}") for number in range(300)))
+    await client.accept(*(message(key, "m1") for key in ("b", "c", "d")))
+    await client.owned_job("e", "m1")
+    await age(database, 4)
+    # The oldest 20 messages a poke are all of one conversation.
+    assert {it.conversation_id for it in await reads.pending_pokes(database, 3.0, 1)} == {
+        "a hot one"
+    }
+    pokes, after = await reads.next_pokes(database, 3.0, 3, "")
+    assert [(it.conversation_id, it.message_id) for it in pokes] == [
+        ("a hot one", "m0"),
+        ("b", "m1"),
+        ("c", "m1"),
+    ]
+    assert after == "c"
+    pokes, after = await reads.next_pokes(database, 3.0, 3, after)
+    assert [it.conversation_id for it in pokes] == ["d"], "the owner of the last is at work"
+    assert after == ""
+    pokes, _ = await reads.next_pokes(database, 3.0, 3, "d", ["host-1"])
+    assert [it.conversation_id for it in pokes] == ["e"]
+
+
 async def test_the_sweeper_names_due_deliveries_in_order(
     client: Client, database: Database
 ) -> None:
