@@ -5,12 +5,15 @@ WORKERS ?= 2
 # Of `make soak`.
 MINUTES ?= 20
 SEED ?= 1
+# Of `make simulate`; SEED=1234 replays that one and prints what happened, MUTATIONS=yes plants bugs.
+SEEDS ?= 1000
+MUTATIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up migrate status test test-unit test-compat soak check format constraints clean
+.PHONY: help install up migrate status test test-unit test-compat soak simulate check format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +49,10 @@ test-compat: $(INSTALLED) ## Run all tests with Debian's PostgreSQL 15 and Redis
 soak: $(INSTALLED) ## Break things at random for MINUTES (20), then run the tests that take minutes
 	$(BIN)/python -u -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 	$(BIN)/python -m pytest tests/ -m soak -s $(ARGS)
+
+simulate: $(INSTALLED) ## Run SEEDS (1000) simulated clusters, all faults included, on a virtual clock
+	$(BIN)/python -u -m tests.simulation $(if $(MUTATIONS),--mutations) \
+		$(if $(filter file,$(origin SEED)),--seeds $(SEEDS),--seed $(SEED)) $(ARGS)
 
 check: $(INSTALLED) ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .

@@ -91,6 +91,10 @@ class Runner:
             log.exception("illegal_transition", conversation_id=seat.conversation_id)
             self._abandon(seat)
             return
+        except Exception:  # half of it was done: what is in memory cannot be relied on any more
+            log.exception("event_failed", conversation_id=seat.conversation_id)
+            self._abandon(seat)
+            return
         for effect in effects:
             self._perform(seat, effect)
         self._trials.look(seat)

@@ -119,9 +119,8 @@ class Mailbox:
 
         ``gathered``: they are a burst that was waited for, so they are one turn under any policy.
         """
-        turn = self._group(0, gathered=gathered)
-        taken = {message.message_id for message in turn}
-        self._keep([m for m in self._waiting if m.message_id not in taken])
+        turn = self._group(self._waiting, gathered=gathered)
+        self._keep(_without(self._waiting, turn))
         return turn
 
     def _keep(self, messages: list[Message]) -> None:
@@ -131,28 +130,29 @@ class Mailbox:
     def turn_of(self, message_id: str, *, gathered: bool) -> list[Message]:
         """Return the messages waiting that will be answered together with this one."""
         rest = self._waiting
-        start = 0
-        while start < len(rest):
-            group = self._group(start, gathered=gathered and start == 0)
+        while rest:
+            group = self._group(rest, gathered=gathered and rest is self._waiting)
             if any(message.message_id == message_id for message in group):
                 return group
-            start += len(group)
+            # A turn that an earlier owner began may stand scattered among the others.
+            is_run = group[0].turn_job_id is None
+            rest = rest[len(group) :] if is_run else _without(rest, group)
         return []
 
-    def _group(self, start: int, *, gathered: bool) -> list[Message]:
-        """Return the turn that begins with the waiting message at ``start``.
+    def _group(self, waiting: list[Message], *, gathered: bool) -> list[Message]:
+        """Return the turn that begins with the first of the messages ``waiting``.
 
         A turn that an earlier owner began is done again with exactly its messages. Otherwise it is
         the longest run of one bot's messages within the limits.
         """
-        head = self._waiting[start]
+        head = waiting[0]
         if head.turn_job_id is not None:
-            return [m for m in self._waiting[start:] if m.turn_job_id == head.turn_job_id]
+            return [m for m in waiting if m.turn_job_id == head.turn_job_id]
         if head.policy.is_queue and not gathered:
             return [head]
         group = [head]
         characters = head.characters
-        for message in self._waiting[start + 1 : start + self._limits.turn_messages]:
+        for message in waiting[1 : self._limits.turn_messages]:
             characters += message.characters
             if (
                 message.turn_job_id is not None
@@ -162,3 +162,8 @@ class Mailbox:
                 break
             group.append(message)
         return group
+
+
+def _without(messages: list[Message], taken: list[Message]) -> list[Message]:
+    gone = {message.message_id for message in taken}
+    return [message for message in messages if message.message_id not in gone]

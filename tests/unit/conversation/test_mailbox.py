@@ -122,3 +122,13 @@ def test_a_single_message_may_be_of_any_length() -> None:
     assert not mailbox.put(message("2", 2, content="x"))
     assert mailbox.take_first().message_id == "m1"
     assert mailbox.weight == 0
+
+
+def test_an_earlier_owners_turn_that_stands_scattered_hides_none_of_those_between() -> None:
+    box = Mailbox(Limits())
+    first, last = message("1", 1, turn_job_id="j1"), message("4", 4, turn_job_id="j1")
+    between = message("2", 2), message("3", 3)
+    for it in (first, *between, last):
+        box.put(it)
+    assert box.turn_of("m4", gathered=False) == [first, last]
+    assert box.turn_of("m3", gathered=False) == [*between]
