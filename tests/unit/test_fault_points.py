@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.stack.fault_points.control import FaultPoints
 from tests.stack.fault_points.mutations import MUTATIONS
+from tests.stack.fault_points.points import MUTATED
 
 CALL = """
 import asyncio, importlib
@@ -28,16 +28,26 @@ class Writer:
         return None
 asyncio.run(write(Writer(), operation, lambda: 0.0))
 """
-MUTANT = """
+MUTANTS = """
 import importlib
-for name in ("storage.turns", "storage.accept", "actors.resources"):
-    importlib.import_module(name)
-from actors.resources import Resources
-fresh = importlib.import_module("storage.turns")._SQL["commit_turns"]
-accept = importlib.import_module("storage.accept")._SQL["insert_messages"]
-print("then 'fenced'" in fresh)
-print("do nothing" in accept)
-print(Resources.trusted_until.__name__ == "_trust_for_ever")
+from pathlib import Path
+turns, accept, resources = map(
+    importlib.import_module, ("storage.turns", "storage.accept", "actors.resources")
+)
+class Settings:
+    processing_lock_ttl = 3.0
+some = object.__new__(resources.Resources)
+object.__setattr__(some, "settings", Settings)
+for mutation in ("none", "no_epoch_check", "no_dedupe", "no_trust_window"):
+    path = Path(FOLDER, mutation)
+    path.touch()
+    print(
+        mutation,
+        "then 'fenced'" in turns._SQL["commit_turns"],
+        "do nothing" in accept._SQL["insert_messages"],
+        some.trusted_until(100.0) < 1000.0,
+    )
+    path.unlink()
 """
 
 
@@ -87,10 +97,14 @@ async def test_a_point_that_is_armed_for_another_conversation_lets_everybody_pas
     assert not armed.was_hit
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-async def test_a_mutation_takes_out_its_guard_and_no_other(tmp_path: Path, mutation: str) -> None:
-    points = FaultPoints(tmp_path / "points", [mutation])
-    epochs, dedupe, trust = (await output_of(await run(points, MUTANT))).split()
-    assert (epochs == "False") is (mutation == "no_epoch_check")
-    assert (dedupe == "False") is (mutation == "no_dedupe")
-    assert (trust == "True") is (mutation == "no_trust_window")
+async def test_a_mutation_takes_out_its_guard_and_no_other(tmp_path: Path) -> None:
+    points = FaultPoints(tmp_path / "points")
+    code = f"FOLDER = {str(tmp_path / 'points' / MUTATED)!r}\n{MUTANTS}"
+    lines = (await output_of(await run(points, code))).splitlines()
+    assert lines == [
+        "none True True True",
+        "no_epoch_check False True True",
+        "no_dedupe True False True",
+        "no_trust_window True True False",
+    ]
+    assert {line.split()[0] for line in lines[1:]} == set(MUTATIONS)

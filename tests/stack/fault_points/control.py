@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import psutil
 from tests.stack.fault_points.clocks import CLOCKS_VARIABLE
 from tests.stack.fault_points.mutations import MUTATIONS
 from tests.stack.fault_points.places import POINTS
-from tests.stack.fault_points.points import ARMED, FOLDER_VARIABLE, HIT, MUTATIONS_VARIABLE
+from tests.stack.fault_points.points import ARMED, FOLDER_VARIABLE, HIT, MUTATED
 
 __all__ = ["Armed", "FaultPoints"]
 
@@ -74,19 +75,11 @@ class Armed:
 class FaultPoints:
     """The points of one server: start it with ``environment`` among its settings."""
 
-    def __init__(
-        self,
-        folder: Path,
-        mutations: Iterable[str] = (),
-        clocks: Mapping[str, float] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, clocks: Mapping[str, float] | None = None) -> None:
         self._folder = folder
         self._clocks = dict(clocks or {})
-        self._mutations = list(mutations)
-        unknown = set(self._mutations) - set(MUTATIONS)
-        assert not unknown, f"no such mutations: {unknown}"
         self._armed: list[Armed] = []
-        for name in (ARMED, HIT):
+        for name in (ARMED, HIT, MUTATED):
             (folder / name).mkdir(parents=True)
 
     @property
@@ -94,7 +87,6 @@ class FaultPoints:
         """What the server's processes are told."""
         return {
             FOLDER_VARIABLE: str(self._folder),
-            MUTATIONS_VARIABLE: " ".join(self._mutations),
             CLOCKS_VARIABLE: json.dumps(self._clocks),
             "PYTHONPATH": os.pathsep.join((str(STARTUP), str(REPOSITORY))),
         }
@@ -116,3 +108,14 @@ class FaultPoints:
         for armed in self._armed:
             armed.disarm()
         self._armed.clear()
+
+    @contextmanager
+    def mutated(self, mutation: str) -> Iterator[None]:
+        """Take a guard of the product out while the block runs."""
+        assert mutation in MUTATIONS, f"no such mutation: {mutation}"
+        path = self._folder / MUTATED / mutation
+        path.touch()
+        try:
+            yield
+        finally:
+            path.unlink()

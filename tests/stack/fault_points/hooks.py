@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.machinery
-import os
 import sys
 from collections.abc import Sequence
 from functools import wraps
@@ -11,9 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from tests.stack.fault_points.clocks import CLOCKED, set_clock
-from tests.stack.fault_points.mutations import MUTATED, mutate
+from tests.stack.fault_points.mutations import MUTATIONS_OF
 from tests.stack.fault_points.places import PLACES
-from tests.stack.fault_points.points import MUTATIONS_VARIABLE
 
 __all__ = ["install"]
 
@@ -21,37 +19,33 @@ __all__ = ["install"]
 class _Finder:
     """Finds the modules that are patched as they would be found, and has them patched."""
 
-    def __init__(self, mutations: list[str]) -> None:
-        self._mutations = mutations
-
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if not any(fullname in patched for patched in (PLACES, MUTATED, CLOCKED)):
+        if not any(fullname in patched for patched in (PLACES, MUTATIONS_OF, CLOCKED)):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None:
-            self._patch_after_loading(spec.loader)
+            _patch_after_loading(spec.loader)
         return spec
 
-    def _patch_after_loading(self, loader: Any) -> None:
-        execute = loader.exec_module
 
-        @wraps(execute)
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
-            patch = PLACES.get(module.__name__)
+def _patch_after_loading(loader: Any) -> None:
+    execute = loader.exec_module
+
+    @wraps(execute)
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        for patches in (PLACES, MUTATIONS_OF):
+            patch = patches.get(module.__name__)
             if patch is not None:
                 patch(module)
-            if module.__name__ in CLOCKED:
-                set_clock(module)
-            for mutation in self._mutations:
-                mutate(mutation, module)
+        if module.__name__ in CLOCKED:
+            set_clock(module)
 
-        loader.exec_module = exec_module
+    loader.exec_module = exec_module
 
 
 def install() -> None:
     """Patch what this process will import."""
-    mutations = os.environ.get(MUTATIONS_VARIABLE, "").split()
-    sys.meta_path.insert(0, _Finder(mutations))
+    sys.meta_path.insert(0, _Finder())

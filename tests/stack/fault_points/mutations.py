@@ -1,48 +1,83 @@
-"""Guards of the product that can be taken out, to see whether the suite notices."""
+"""Guards of the product that can be taken out, to see whether the suite notices.
+
+A mutation works while its file is in the control folder; without it everything is as it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MUTATED", "MUTATIONS", "mutate"]
+from tests.stack.fault_points.points import FOLDER_VARIABLE, MUTATED
+
+__all__ = ["MUTATIONS", "MUTATIONS_OF"]
 
 MUTATIONS = ("no_epoch_check", "no_trust_window", "no_dedupe")
-MUTATED = frozenset({"storage.postgres", "actors.resources"})
-"""Modules that mutations change."""
 
 _EPOCH_CHECK = "when o.epoch is distinct from i.epoch then 'fenced'"
 _DEDUPE = "on conflict (conversation_id, message_id) do nothing"
 _FOR_EVER_SECONDS = 1e6
 
 
-def mutate(mutation: str, module: ModuleType) -> None:
-    """Apply a mutation to a module that was imported just now, if it is about that module."""
-    if mutation not in MUTATIONS:
-        raise ValueError(f"no such mutation: {mutation}")
-    if mutation == "no_epoch_check" and module.__name__ == "storage.postgres":
-        _without(module, "turns", _EPOCH_CHECK)
-    elif mutation == "no_dedupe" and module.__name__ == "storage.postgres":
-        _without(module, "accept", _DEDUPE)
-    elif mutation == "no_trust_window" and module.__name__ == "actors.resources":
-        module.Resources.trusted_until = _trust_for_ever
+def _is_on(mutation: str) -> bool:
+    return (Path(os.environ[FOLDER_VARIABLE]) / MUTATED / mutation).exists()
 
 
-def _without(module: ModuleType, name: str, text: str) -> None:
-    """Let the statements of one file be read without a piece of them."""
-    read: Any = module.queries
+class _Statements(Mapping[str, str]):
+    """The statements of a file, without a piece of them while a mutation is on."""
 
-    def queries(wanted: str) -> Mapping[str, str]:
-        found: Mapping[str, str] = read(wanted)
-        if wanted != name:
-            return found
-        if not any(text in sql for sql in found.values()):
-            raise ValueError(f"{name}.sql has changed: it has no {text!r}")
-        return {key: sql.replace(text, "") for key, sql in found.items()}
+    def __init__(self, whole: Mapping[str, str], mutation: str, piece: str) -> None:
+        if not any(piece in sql for sql in whole.values()):
+            raise ValueError(f"{mutation}: the statements have changed, {piece!r} is gone")
+        self._whole = whole
+        self._mutation = mutation
+        self._piece = piece
+
+    def __getitem__(self, name: str) -> str:
+        sql = self._whole[name]
+        return sql.replace(self._piece, "") if _is_on(self._mutation) else sql
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+
+def _postgres(module: ModuleType) -> None:
+    read: Callable[[str], Mapping[str, str]] = module.queries
+
+    @wraps(read)
+    def queries(name: str) -> Mapping[str, str]:
+        found = read(name)
+        if name == "turns":
+            return _Statements(found, "no_epoch_check", _EPOCH_CHECK)
+        if name == "accept":
+            return _Statements(found, "no_dedupe", _DEDUPE)
+        return found
 
     module.queries = queries  # type: ignore[attr-defined]
 
 
-def _trust_for_ever(_resources: object, sent_at: float) -> float:
-    return sent_at + _FOR_EVER_SECONDS
+def _resources(module: ModuleType) -> None:
+    trusted_until = module.Resources.trusted_until
+
+    @wraps(trusted_until)
+    def until(self: Any, sent_at: float) -> float:
+        if _is_on("no_trust_window"):
+            return sent_at + _FOR_EVER_SECONDS
+        moment: float = trusted_until(self, sent_at)
+        return moment
+
+    module.Resources.trusted_until = until
+
+
+MUTATIONS_OF: dict[str, Callable[[ModuleType], None]] = {
+    "storage.postgres": _postgres,
+    "actors.resources": _resources,
+}
+"""What makes a module ready for its mutations."""

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["ARMED", "FOLDER_VARIABLE", "HIT", "MUTATIONS_VARIABLE", "reach"]
+__all__ = ["ARMED", "FOLDER_VARIABLE", "HIT", "MUTATED", "reach"]
 
 FOLDER_VARIABLE = "FAULT_POINTS"
-MUTATIONS_VARIABLE = "FAULT_MUTATIONS"
 ARMED = "armed"
 HIT = "hit"
+MUTATED = "mutated"
+"""Folders in the control folder."""
 
 
 def reach(point: str, conversation_ids: Collection[str]) -> None:

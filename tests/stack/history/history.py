@@ -108,8 +108,8 @@ class History:
             check_requests(self.stories, requests)
         for story in self.stories.values():
             try:
-                check_turns(story, is_ordered=is_ordered)
                 check_commits(story)
+                check_turns(story, is_ordered=is_ordered)
                 check_ai(story, is_undisturbed=is_undisturbed, calls_may_overlap=calls_may_overlap)
                 check_deliveries(
                     story, is_undisturbed=is_undisturbed, may_deliver_late=may_deliver_late

@@ -1,0 +1,220 @@
+"""The suite has teeth: with a guard taken out of the product, the checker finds what comes of it.
+
+Every scenario is played as the product is first, and passes; then without the guard, and must not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from storage.postgres import Database
+from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.stack.ask import asked_ai, message
+from tests.stack.conftest import settings_of
+from tests.stack.fault_points.control import FaultPoints
+from tests.stack.history import History, install_audit
+from tests.stack.proxy import Proxy, proxy_to_redis
+from tests.stack.server import Server, wait_for
+from tests.stack.stubs import Stubs
+from tests.stack.traffic import Traffic, open_traffic
+
+pytestmark = pytest.mark.timeout(180)
+
+_UNIQUE = "messages_conversation_id_message_id_key"
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = start_postgres(tmp_path_factory.mktemp("teeth-postgres"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = start_redis(tmp_path_factory.mktemp("teeth-redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def way(redis: RedisServer) -> Iterator[Proxy]:
+    """The way to Redis."""
+    proxy = proxy_to_redis(redis)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def all_points(tmp_path_factory: pytest.TempPathFactory) -> FaultPoints:
+    return FaultPoints(tmp_path_factory.mktemp("teeth-points") / "points")
+
+
+@pytest.fixture
+def points(all_points: FaultPoints) -> Iterator[FaultPoints]:
+    yield all_points
+    all_points.disarm_all()
+
+
+@pytest.fixture(scope="module")
+def patient(
+    stubs: Stubs,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    way: Proxy,
+    all_points: FaultPoints,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """A server of our own out of which guards can be taken."""
+    settings = settings_of(stubs, postgres, redis) | {
+        "REDIS_URL": way.url,
+        "RESPONSE_WAIT_SECONDS": "8",
+        **all_points.environment,
+    }
+    server = Server(tmp_path_factory.mktemp("teeth"), **settings).start()
+    install_audit(postgres.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def traffic(patient: Server) -> AsyncIterator[Traffic]:
+    async with open_traffic(patient.url) as opened:
+        yield opened
+
+
+def check(history: History, traffic: Traffic) -> None:
+    ours = {
+        message_id: body
+        for message_id, body in traffic.bodies.items()
+        if body["conversation_id"] in history.stories
+    }
+    history.check(ours, is_undisturbed=False, requests=traffic.requests)
+
+
+def new_id() -> str:
+    return f"teeth_{uuid.uuid4().hex}"
+
+
+async def commit_by_a_former_owner(
+    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, points: FaultPoints
+) -> tuple[History, asyncio.Task[None], str]:
+    """A host stops before its commit and wakes when another is at work; return what holds then.
+
+    The other one may finish, which the task that is returned waits for.
+    """
+    conversation_id = new_id()
+    armed = points.arm("turn.before_commit", signal.SIGSTOP, conversation_id)
+    sending = asyncio.create_task(traffic.send(message(conversation_id)))
+    sleeper = await armed.stopped()
+    finish = stubs.hold(conversation_id)
+    await asked_ai(stubs, conversation_id, 2)
+    noted = points.arm("writer.after_commit_turn", signal.SIGCONT, conversation_id)
+    sleeper.resume()
+    await noted.hit()
+
+    async def finished() -> None:
+        finish()
+        await sending
+
+    history = await History.read(postgres.url, stubs, [conversation_id])
+    return history, asyncio.create_task(finished()), conversation_id
+
+
+async def test_without_the_epoch_check_a_former_owners_commit_is_found(
+    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, points: FaultPoints
+) -> None:
+    _, finished, conversation_id = await commit_by_a_former_owner(traffic, stubs, postgres, points)
+    await finished
+    check(await History.when_over(postgres.url, stubs, [conversation_id]), traffic)
+
+    with points.mutated("no_epoch_check"):
+        history, finished, _ = await commit_by_a_former_owner(traffic, stubs, postgres, points)
+        with pytest.raises(AssertionError, match=r"\(D\) job .* was committed under epoch"):
+            history.check({}, is_undisturbed=False)  # nobody has had an answer yet
+        await finished
+
+
+async def delivery_by_a_former_owner(
+    traffic: Traffic,
+    stubs: Stubs,
+    postgres: PostgresServer,
+    points: FaultPoints,
+    way: Proxy,
+    sendings: int,
+) -> History:
+    """A host stops before its last look at the lease and wakes when another has delivered."""
+    conversation_id = new_id()
+    armed = points.arm("delivery.before_check", signal.SIGSTOP, conversation_id)
+    sending = asyncio.create_task(traffic.send(message(conversation_id)))
+    sleeper = await armed.stopped()
+    await History.when_over(postgres.url, stubs, [conversation_id])
+    # Redis cannot tell it that the lease is another's by now: it has only its clock.
+    with way.black_hole(sleeper):
+        sleeper.resume()
+        await sending
+        await traffic.send(message(conversation_id, "good morning"))
+
+        async def are_sent() -> bool:
+            return len(stubs.delivered(conversation_id)) >= sendings
+
+        await wait_for(are_sent, what=f"{sendings} deliveries")
+        return await History.when_over(postgres.url, stubs, [conversation_id])
+
+
+async def test_without_the_trust_window_a_former_owners_delivery_is_found(
+    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, points: FaultPoints, way: Proxy
+) -> None:
+    arguments = (traffic, stubs, postgres, points, way)
+    check(await delivery_by_a_former_owner(*arguments, sendings=2), traffic)
+
+    with points.mutated("no_trust_window"):
+        history = await delivery_by_a_former_owner(*arguments, sendings=3)
+    with pytest.raises(AssertionError, match=r"\(D\) .* was sent again after it was recorded"):
+        check(history, traffic)
+
+
+@asynccontextmanager
+async def without_uniqueness(postgres: PostgresServer) -> AsyncIterator[None]:
+    """Let one message id be stored twice; what was stored so is removed at the end."""
+    database = await Database.connect(postgres.url, max_connections=1)
+    try:
+        await database.fetch(f"alter table messages drop constraint {_UNIQUE}")
+        yield
+        await database.fetch(
+            """delete from conversations where conversation_id in (
+                select conversation_id from messages
+                group by conversation_id, message_id having count(*) > 1
+            )"""
+        )
+        await database.fetch(
+            f"alter table messages add constraint {_UNIQUE} unique (conversation_id, message_id)"
+        )
+    finally:
+        await database.close()
+
+
+async def repeated_message(traffic: Traffic, stubs: Stubs, postgres: PostgresServer) -> History:
+    """A client sends a message again that was answered."""
+    body = message(new_id())
+    for _ in range(2):
+        await traffic.send(body)
+    return await History.read(postgres.url, stubs, [body["conversation_id"]])
+
+
+async def test_without_dedupe_a_message_that_is_stored_twice_is_found(
+    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, points: FaultPoints
+) -> None:
+    check(await repeated_message(traffic, stubs, postgres), traffic)
+
+    async with without_uniqueness(postgres):
+        with points.mutated("no_dedupe"):
+            history = await repeated_message(traffic, stubs, postgres)
+            with pytest.raises(AssertionError, match=r"\(A\) stored more than once"):
+                check(history, traffic)
