@@ -6,7 +6,13 @@ import random
 import time
 
 from actors.conversation.effects import CountDelivery, Deliver, RecordDelivery
-from actors.conversation.events import DeliveryCounted, DeliveryEnded, DeliveryRecorded, Event
+from actors.conversation.events import (
+    DeliveryCounted,
+    DeliveryEnded,
+    DeliveryRecorded,
+    Event,
+    Fate,
+)
 from actors.platform import delivery_backoff_seconds
 from actors.resources import Resources
 from actors.seat import Seat
@@ -25,7 +31,9 @@ class DeliveryWork:
         self._resources = resources
 
     async def count(self, seat: Seat, effect: CountDelivery) -> Event | None:
-        """Count an attempt in the database before it is made."""
+        """Count an attempt in the database before it is made, if one more is made (``deliver``)."""
+        if effect.attempts >= self._resources.settings.delivery_max_attempts:
+            return DeliveryCounted(effect.epoch, effect.job_id, Fate.DONE)
         operation = DeliveryStart(
             conversation_id=seat.conversation_id, epoch=effect.epoch, job_id=effect.job_id
         )
@@ -37,7 +45,7 @@ class DeliveryWork:
         resources = self._resources
         most = resources.settings.delivery_max_attempts
         if effect.attempts > most:  # counted, and never heard of: so its owners went each time
-            error = f"{most} attempts were begun, and the last of them did not end"
+            error = f"{most} attempts were begun, and the last did not end"
             result = DeliveryResult.DEAD.value
             return DeliveryEnded(effect.epoch, effect.job_id, result, error=error)
         bot = resources.bots.get(effect.bot_id)

@@ -69,7 +69,7 @@ def _count(conversation: Conversation) -> None:
         conversation.outbox.state = OutboxState.EMPTY
     else:
         conversation.outbox.state = OutboxState.COUNTING
-        conversation.emit(CountDelivery(conversation.epoch, entry.job_id))
+        conversation.emit(CountDelivery(conversation.epoch, entry.job_id, entry.attempts))
 
 
 def _send(conversation: Conversation, entry: Delivery) -> None:

@@ -145,6 +145,8 @@ class CountDelivery:
 
     epoch: int
     job_id: str
+    attempts: int = 0
+    """How many were counted before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from storage.postgres import Database
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
 from tests.stack.bots import BOTS, put_bots
+from tests.stack.history import History
 from tests.stack.inside import Inside
 from tests.stack.server import ADMIN_TOKEN, Server
 from tests.stack.stubs import Stubs
@@ -123,6 +124,24 @@ async def inside(stack_postgres: PostgresServer, stack_redis: RedisServer) -> As
     yield Inside(database, redis)
     await redis.aclose()
     await database.close()
+
+
+@pytest.fixture
+async def checked(
+    conversation_id: str, stack_postgres: PostgresServer, stubs: Stubs, inside: Inside
+) -> AsyncIterator[None]:
+    """Check the history of a test's conversations when it is over.
+
+    Those are the ones whose ids begin with ``conversation_id``.
+    """
+    yield
+    rows = await inside.rows(
+        "select conversation_id from conversations where starts_with(conversation_id, $1)",
+        conversation_id,
+    )
+    ids = [row["conversation_id"] for row in rows]
+    history = await History.when_over(stack_postgres.url, stubs, ids)
+    history.check({}, is_undisturbed=False)
 
 
 @pytest.fixture

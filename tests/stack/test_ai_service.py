@@ -12,6 +12,8 @@ from tests.stack.ask import enhanced, job_of, message, say
 from tests.stack.inside import Inside
 from tests.stack.stubs import Stubs
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 GOOD = {"response_text": "at last"}
 GARBAGE: list[Any] = [
     (200, b"not json", {}),
@@ -50,10 +52,11 @@ async def test_an_unusable_body_is_tried_again(
     assert len(stubs.ai_calls(conversation_id)) == 2
 
 
+@pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_is_heeded(
-    client: httpx.AsyncClient, stubs: Stubs, conversation_id: str
+    client: httpx.AsyncClient, stubs: Stubs, conversation_id: str, status: int
 ) -> None:
-    stubs.plan_ai(conversation_id, (503, {}, {"Retry-After": "1"}), GOOD)
+    stubs.plan_ai(conversation_id, (status, {}, {"Retry-After": "1"}), GOOD)
     assert (await say(client, conversation_id))["status"] == "completed"
     first, second = stubs.ai_calls(conversation_id)
     assert second.started_at - first.started_at >= 1.0

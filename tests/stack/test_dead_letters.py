@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.servers import PostgresServer
 from tests.stack.ask import enhanced, final_job, job_of, message, say, start_turn
-from tests.stack.history import History
 from tests.stack.inside import Inside
 from tests.stack.server import wait_for
 from tests.stack.stubs import Reply, Stubs
+
+pytestmark = pytest.mark.usefixtures("checked")
 
 BASE = "/api/v1/admin/dead-letters"
 REFUSED: Reply = (400, {}, {})
@@ -57,21 +56,6 @@ async def delivered(stubs: Stubs, conversation_id: str, count: int) -> list[str]
 
     await wait_for(taken, what=f"{count} deliveries")
     return [it.idempotency_key for it in stubs.delivered(conversation_id)]
-
-
-@pytest.fixture(autouse=True)
-async def checked(
-    conversation_id: str, stack_postgres: PostgresServer, stubs: Stubs, inside: Inside
-) -> AsyncIterator[None]:
-    """Check, after each test, what became of its conversations."""
-    yield
-    rows = await inside.rows(
-        "select conversation_id from conversations where starts_with(conversation_id, $1)",
-        conversation_id,
-    )
-    ids = [row["conversation_id"] for row in rows]
-    history = await History.when_over(stack_postgres.url, stubs, ids)
-    history.check({}, is_undisturbed=False)
 
 
 async def test_a_message_that_was_given_up_is_answered_after_what_was_answered_meanwhile(

@@ -9,7 +9,7 @@
 ``claim.before_send``          a host is about to claim a conversation
 ``claim.after_answer``         it knows what became of that, and has done nothing yet
 ``turn.before_start``          a turn's messages are about to be marked
-``turn.before_ai``             the AI is about to be asked
+``turn.before_ai``             the AI is about to be asked (may be armed for a message's text too)
 ``turn.before_commit``         the lease was looked at, and the commit is not sent
 ``turn.after_commit``          the host knows that it is committed, and has told nobody
 ``delivery.before_count``      an attempt is about to be counted
@@ -142,8 +142,12 @@ def _gateway(module: ModuleType) -> None:
     _patch(module.Gateway, "accept", _around(*points, _of_message))
 
 
+def _of_call(arguments: Mapping[str, Any]) -> list[str]:
+    return [*_of_seat(arguments), *(it.content for it in arguments["effect"].messages)]
+
+
 def _turn_work(module: ModuleType) -> None:
-    _patch(module.TurnWork, "call_ai", _around("turn.before_ai", None, _of_seat))
+    _patch(module.TurnWork, "call_ai", _around("turn.before_ai", None, _of_call))
     _patch(module, "write", _around_write)
 
 
