@@ -146,8 +146,9 @@ async def test_a_message_that_kills_its_host_is_given_up_and_all_others_are_answ
     text = f"poison of {conversation_id}"
     armed = deadly(points, "turn.before_ai", text)
     others = [f"{conversation_id}_{number}" for number in range(BYSTANDERS)]
-    for other in others:
-        stubs.delay(other, 0.5)
+    for number, other in enumerate(others):
+        # The turns of some are cut off by one death after the other.
+        stubs.delay(other, 5.0 if number % 3 == 0 else 0.5)
     is_over = asyncio.Event()
     poison = message(conversation_id, text, metadata={"bot_id": "sorry"})
     neighbours = [message(conversation_id, f"neighbour {number}") for number in range(2)]
