@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from urllib.parse import urlsplit
 
 __all__ = ["Bulkheads", "origin_of"]
@@ -20,6 +20,27 @@ class _Gate:
         self.users = 0
 
 
+class _Slot(AbstractAsyncContextManager[None]):
+    """One place in front of an address; as a generator it would cost several times as much."""
+
+    __slots__ = ("_address", "_bulkheads")
+
+    def __init__(self, bulkheads: Bulkheads, address: str) -> None:
+        self._bulkheads = bulkheads
+        self._address = address
+
+    async def __aenter__(self) -> None:
+        await self._bulkheads._enter(self._address)  # noqa: SLF001 (its other half)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bulkheads._exit(self._address)  # noqa: SLF001
+
+
 class Bulkheads:
     """At most ``slots`` calls at a time to each address; further ones wait, the oldest first.
 
@@ -31,20 +52,30 @@ class Bulkheads:
         self._slots = slots
         self._gates: dict[str, _Gate] = {}
 
-    @asynccontextmanager
-    async def slot(self, address: str) -> AsyncIterator[None]:
+    def slot(self, address: str) -> AbstractAsyncContextManager[None]:
         """Wait for a slot of ``address``, and hold it for the length of the block."""
+        return _Slot(self, address)
+
+    async def _enter(self, address: str) -> None:
         gate = self._gates.get(address)
         if gate is None:
             gate = self._gates[address] = _Gate(self._slots)
         gate.users += 1
         try:
-            async with gate.slots:
-                yield
-        finally:
-            gate.users -= 1
-            if gate.users == 0:
-                del self._gates[address]
+            await gate.slots.acquire()
+        except BaseException:
+            self._leave(gate, address)
+            raise
+
+    def _exit(self, address: str) -> None:
+        gate = self._gates[address]
+        gate.slots.release()
+        self._leave(gate, address)
+
+    def _leave(self, gate: _Gate, address: str) -> None:
+        gate.users -= 1
+        if gate.users == 0:
+            del self._gates[address]
 
     def users(self, address: str) -> int:
         """How many have a slot of ``address``, or wait for one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from actors.conversation import Conversation, Phase
 from actors.conversation.phase import IN_TURN, OWNED
@@ -17,8 +17,7 @@ MAX_CHARACTERS = 134_217_728
 _TAKING = frozenset({Phase.ACQUIRING, Phase.CLAIMING})
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+class _Share(NamedTuple):
     """What one conversation adds."""
 
     busy: int = 0
@@ -30,6 +29,7 @@ class _Share:
 
 
 _NOTHING = _Share()
+_TAKEN = _Share(busy=1)
 
 
 class HostLoad:
@@ -70,7 +70,7 @@ class HostLoad:
         self.characters += new.characters - old.characters
         self.redis_leases += new.redis_leases - old.redis_leases
         self.database_leases += new.database_leases - old.database_leases
-        if new is _NOTHING:
+        if new == _NOTHING:
             del self._shares[conversation_id]
         else:
             self._shares[conversation_id] = new
@@ -84,13 +84,13 @@ def is_idle(conversation: Conversation) -> bool:
 def _share_of(conversation: Conversation) -> _Share:
     phase = conversation.phase
     if phase not in OWNED:
-        return _Share(busy=int(phase in _TAKING))
-    is_in_database = conversation.lease_kind is LeaseKind.DATABASE
+        return _TAKEN if phase in _TAKING else _NOTHING
+    in_database = int(conversation.lease_kind is LeaseKind.DATABASE)
     return _Share(
-        busy=int(not conversation.is_quiet),
-        turns=int(phase in IN_TURN),
-        waiting_messages=len(conversation.mailbox),
-        characters=conversation.characters,
-        redis_leases=int(not is_in_database),
-        database_leases=int(is_in_database),
+        int(not conversation.is_quiet),
+        int(phase in IN_TURN),
+        len(conversation.mailbox),
+        conversation.characters,
+        1 - in_database,
+        in_database,
     )

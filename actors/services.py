@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from actors.ai import Ai, AiAnswer, AiCall, AiClient
 from actors.bulkhead import Bulkheads, origin_of
@@ -31,17 +30,14 @@ class Services:
         ai: Ai = self._simulated_ai if call.bot.ai_url is None else self._ai
         return await ai.answer(call)
 
-    @asynccontextmanager
-    async def platform_slot(self, bot: EffectiveBot) -> AsyncIterator[None]:
+    def platform_slot(self, bot: EffectiveBot) -> AbstractAsyncContextManager[None]:
         """Wait until one more delivery to the bot's platform may be tried, and hold that place.
 
         All paths of one server are one platform.
         """
         if bot.platform_url is None:
-            yield
-            return
-        async with self._platforms.slot(origin_of(bot.platform_url)):
-            yield
+            return nullcontext()
+        return self._platforms.slot(origin_of(bot.platform_url))
 
     async def deliver(self, job_id: str, body: str, bot: EffectiveBot) -> DeliveryAttempt:
         """Try once to deliver to the bot's platform."""

@@ -174,9 +174,12 @@ class Conversation:
     @property
     def characters(self) -> int:
         """How much text it keeps in memory."""
-        turn = sum(message.weight for message in self.turn.messages) if self.turn else 0
-        context = sum(len(line.content) for line in self.context)
-        return self.mailbox.weight + self.outbox.characters + turn + context
+        characters = self.mailbox.weight + self.outbox.characters
+        for line in self.context:
+            characters += len(line.content)
+        for message in self.turn.messages if self.turn is not None else ():
+            characters += message.weight
+        return characters
 
     def emit(self, effect: Effect) -> None:
         """Add an effect to what the present event brings about."""
