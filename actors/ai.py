@@ -110,6 +110,10 @@ class AiClient:
             elapsed_ms = (time.monotonic() - started) * 1000
             return replace(answer, processing_time_ms=elapsed_ms, attempts=attempts)
 
+    def crowded(self, least: int) -> dict[str, int]:
+        """Return the addresses that at least so many calls use or wait for, with the numbers."""
+        return self._bulkheads.crowded(least)
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()

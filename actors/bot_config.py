@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 
 import structlog
 
@@ -61,6 +62,14 @@ class BotConfigService:
             return bot
         self._note_unknown(bot_id)
         return self._bots[DEFAULT_BOT_ID]
+
+    def asking(self, addresses: Container[str]) -> dict[str, str]:
+        """Return the bots whose AI is at one of the addresses, and which."""
+        return {
+            bot_id: bot.ai_url
+            for bot_id, bot in self._bots.items()
+            if bot.ai_url is not None and bot.ai_url in addresses
+        }
 
     @property
     def default(self) -> EffectiveBot:

@@ -82,6 +82,10 @@ class Bulkheads:
         gate = self._gates.get(address)
         return 0 if gate is None else gate.users
 
+    def crowded(self, least: int) -> dict[str, int]:
+        """Return the addresses with at least so many users, and how many these are."""
+        return {name: gate.users for name, gate in self._gates.items() if gate.users >= least}
+
     def __len__(self) -> int:
         """How many addresses have users."""
         return len(self._gates)

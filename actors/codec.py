@@ -80,6 +80,8 @@ class HostReport(Record, frozen=True):
     """Conversations that have anything to do."""
     characters: int = 0
     """Of all texts in its memory."""
+    busy_bots: dict[str, int] = {}
+    """By bot: how many conversations ask its AI's address, or wait to; only where they are many."""
     is_draining: bool = False
     process_id: int = 0
     node: str = ""

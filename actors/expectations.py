@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -27,6 +27,7 @@ class Expectation:
         self.routed_to: str | None = None
         """Owner id of the host that has taken the message in, as far as is known."""
         self.is_routed = False
+        self.bot_id: str | None = None
         self.checked_version = -1
         """Version of the routing table by which ``routed_to`` was last seen to be right."""
         self._book = book
@@ -80,6 +81,7 @@ class Expectations:
     def __init__(self) -> None:
         self._waiting: defaultdict[_Key, list[Expectation]] = defaultdict(list)
         self._count = 0
+        self._bots: Counter[str] = Counter()
         self._is_over = False
 
     def __len__(self) -> int:
@@ -100,8 +102,22 @@ class Expectations:
         waiting = self._waiting[expectation.key]
         waiting.remove(expectation)
         self._count -= 1
+        if expectation.bot_id is not None:
+            self._bots[expectation.bot_id] -= 1
+            if not self._bots[expectation.bot_id]:
+                del self._bots[expectation.bot_id]
         if not waiting:
             del self._waiting[expectation.key]
+
+    def note_bot(self, expectation: Expectation, bot_id: str) -> None:
+        """Note which bot's answer is waited for."""
+        if expectation.bot_id is None:
+            expectation.bot_id = bot_id
+            self._bots[bot_id] += 1
+
+    def of_bot(self, bot_id: str) -> int:
+        """How many wait for an answer of a bot."""
+        return self._bots[bot_id]
 
     def end_all(self) -> None:
         """Let nobody wait any more."""

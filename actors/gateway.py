@@ -19,13 +19,14 @@ from actors.codec import (
     decode_cluster_report,
     decode_outcomes,
 )
+from actors.envelopes import envelope_of
 from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
 from actors.outcome import OutcomeKind
 from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavailable
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
-from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
+from storage.records import Accepted, AcceptOutcome, NewMessage
 from storage.redis_lease import LeaseHolder
 from storage.settings import Settings
 from storage.tasks import end_task
@@ -57,7 +58,11 @@ class Gateway:
         self._writer = WriterLink(directory, lambda: self._view.table)
         self._hosts = HostLink(directory, lambda: self._view.table)
         self._admission = Admission(
-            self._view, self._hosts.has_room, settings.max_in_flight, settings.host_max_busy
+            self._view,
+            self._expectations,
+            self._hosts.has_room,
+            settings.max_in_flight,
+            settings.host_max_busy,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: set[str] = set()
@@ -80,7 +85,7 @@ class Gateway:
 
     async def accept(self, message: NewMessage) -> Accepted:
         """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
-        self._admission.check(message.conversation_id, self._accepting + len(self._expectations))
+        self._admission.check(message, self._accepting)
         self._accepting += 1
         try:
             async with asyncio.timeout(ACCEPT_SECONDS):
@@ -104,34 +109,11 @@ class Gateway:
 
     def route(self, message: NewMessage, accepted: Accepted) -> None:
         """Hand a stored message to its conversation's host."""
-        stored = None
-        if accepted.outcome is AcceptOutcome.ACCEPTED:
-            stored = StoredMessage(
-                message_id=accepted.message_id,
-                job_id=accepted.job_id,
-                seq=accepted.seq,
-                sender_id=message.sender_id,
-                sender_type=message.sender_type,
-                content=accepted.content,
-                timestamp=_first(message.timestamp, accepted.accepted_at),
-                accepted_at=accepted.accepted_at,
-                bot_id=message.bot_id,
-                metadata=message.metadata,
-                attachments=message.attachments,
-                context=message.context,
-            )
-        envelope = Envelope(
-            conversation_id=message.conversation_id,
-            kind=EnvelopeKind.POKE if stored is None else EnvelopeKind.MESSAGE,
-            epoch=accepted.epoch,
-            message_id=accepted.message_id,
-            message=stored,
-            reply_to=self._ingress_id,
-            pending_before=accepted.pending_before,
-        )
+        envelope = envelope_of(message, accepted, self._ingress_id)
         waiting = self._expectations.of(message.conversation_id, accepted.message_id)
         for expectation in waiting:
             expectation.epoch = accepted.epoch
+            self._expectations.note_bot(expectation, message.bot_id)
         self._spawn(self._send(envelope, waiting))
 
     def notify_cancelled(self, conversation_id: str, job_id: str) -> None:
@@ -265,7 +247,3 @@ class Gateway:
                     reply_to=self._ingress_id,
                 )
                 await self._send(envelope, waiting)
-
-
-def _first(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import uuid
 from collections.abc import Coroutine
 from functools import partial
@@ -35,6 +33,7 @@ from actors.conversation.events import (
 )
 from actors.far_hosts import concerns_far_host, hear_far_hosts, pass_on
 from actors.host_link import HostLink
+from actors.host_report import report_of
 from actors.lease_keeper import LeaseKeeper
 from actors.mover import Mover
 from actors.outcome_streams import OutcomeStreams
@@ -235,22 +234,12 @@ class ConversationHost:
             runner.dispatch(seat, LeaseLost(lock_id))
 
     def _report(self, runner: Runner) -> HostReport:
-        load = runner.load
-        return HostReport(
-            name=self._name,
-            incarnation=self._incarnation,
+        return report_of(
+            Host(name=self._name, incarnation=self._incarnation),
+            runner,
             table_version=self._shards.table.version,
-            conversations=len(runner.seats),
-            turns=load.turns,
-            waiting_messages=load.waiting_messages,
-            redis_leases=load.redis_leases,
-            database_leases=load.database_leases,
             has_redis=self._keeper is not None and self._keeper.has_redis,
-            busy=load.busy,
-            characters=load.characters,
             is_draining=self._shards.is_leaving,
-            process_id=os.getpid(),
-            node=socket.gethostname(),
         )
 
 

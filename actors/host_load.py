@@ -37,6 +37,7 @@ class HostLoad:
 
     ``busy`` counts the conversations with anything to do. It is what tells how much longer a new
     message would take: a conversation works at one turn at a time, however many messages it has.
+    Those that only deliver, or wait for their platform, do not count: it may be dead.
     """
 
     def __init__(self) -> None:
@@ -87,7 +88,7 @@ def _share_of(conversation: Conversation) -> _Share:
         return _TAKEN if phase in _TAKING else _NOTHING
     in_database = int(conversation.lease_kind is LeaseKind.DATABASE)
     return _Share(
-        int(not conversation.is_quiet),
+        int(conversation.is_working and not conversation.is_stopped),
         int(phase in IN_TURN),
         len(conversation.mailbox),
         conversation.characters,

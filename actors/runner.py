@@ -41,11 +41,11 @@ class Runner:
 
     def __init__(self, resources: Resources) -> None:
         settings = resources.settings
-        self._resources = resources
         self._limits = Limits(lease_ttl_seconds=settings.processing_lock_ttl)
         self.policies = PolicyBook(resources.bots)
         self.seats: dict[str, Seat] = {}
         self.load = HostLoad()
+        self.resources = resources
         redis = resources.redis
         self.states = StateSaver(redis.states if redis is not None else None, resources.owner)
         activation = Activation(resources, self.policies, self._limits.waiting_messages)
@@ -78,7 +78,7 @@ class Runner:
 
     def _current_limits(self) -> Limits:
         """Return limits that keep as much context as the bot that wants most of it."""
-        most = self._resources.bots.max_context_messages
+        most = self.resources.bots.max_context_messages
         if most != self._limits.context_messages:
             self._limits = dataclasses.replace(self._limits, context_messages=most)
         return self._limits
@@ -111,7 +111,7 @@ class Runner:
         while somebody waits for it, up to double the limit.
         """
         factor = 2 if is_awaited else 1
-        most_busy = factor * self._resources.settings.host_max_busy
+        most_busy = factor * self.resources.settings.host_max_busy
         return self.load.busy >= most_busy or self.load.characters >= factor * MAX_CHARACTERS
 
     def make_room(self) -> None:
@@ -144,7 +144,7 @@ class Runner:
 
     def _perform(self, seat: Seat, effect: fx.Effect) -> None:
         if isinstance(effect, fx.Tell):
-            announce(self._resources.outcomes, seat, effect)
+            announce(self.resources.outcomes, seat, effect)
         elif isinstance(effect, fx.SaveState):
             self.states.save(seat)
         elif isinstance(effect, fx.AbandonAi):

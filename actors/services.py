@@ -46,6 +46,10 @@ class Services:
         )
         return await platform.deliver(job_id, body, bot)
 
+    def crowded_ais(self, least: int) -> dict[str, int]:
+        """Return the addresses of AIs that at least so many use or wait for, with the numbers."""
+        return self._ai.crowded(least)
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._ai.aclose()

@@ -161,15 +161,24 @@ class Conversation:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is under way (a delivery that waits for its retry does not count)."""
-        return not (
+        return not (self.is_working or self.outbox.is_moving)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether there is anything to do but to deliver."""
+        return bool(
             self.turn
             or self.mailbox
             or self.mailbox.has_more
             or self.settling
             or self.unconfirmed
             or self.fetching is not None
-            or self.outbox.is_moving
         )
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no turn starts before an answer was delivered."""
+        return self.turn is None and len(self.outbox) >= self.limits.undelivered_jobs
 
     @property
     def characters(self) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -57,14 +58,18 @@ def small(
     """A server of our own that has room for little."""
     settings = settings_of(stubs, postgres, redis) | {"HOST_MAX_BUSY": str(HOST_MAX_BUSY)}
     server = Server(tmp_path_factory.mktemp("overload"), **settings).start()
-    asyncio.run(_put_queue_bot(server, stubs))
+    asyncio.run(_put_bots(server, stubs))
     yield server
     server.close()
 
 
-async def _put_queue_bot(server: Server, stubs: Stubs) -> None:
+async def _put_bots(server: Server, stubs: Stubs) -> None:
+    bots: dict[str, dict[str, Any]] = {
+        "queue": {"name": "One by one", "busy_policy": "queue"},
+        "slow": {"name": "Slow", "ai_core": {"path": "/process/slow"}},
+    }
     async with server.client(ADMIN_TOKEN) as admin:
-        await put_bots(admin, stubs, {"queue": {"name": "One by one", "busy_policy": "queue"}})
+        await put_bots(admin, stubs, bots)
 
 
 @pytest.fixture
@@ -162,6 +167,36 @@ async def hottest(server: Server) -> int:
     async with server.client(ADMIN_TOKEN) as admin:
         stats = (await admin.get("/api/v1/admin/stats")).json()
     return max(int(it.get("waiting_messages", 0)) for it in stats["actors"])
+
+
+async def test_a_slow_ai_has_its_own_bot_refused_and_no_other(
+    small: Server, stubs: Stubs, postgres: PostgresServer
+) -> None:
+    run = uuid.uuid4().hex[:8]
+    slow = [f"slow_{run}_{number}" for number in range(4 * HOST_MAX_BUSY)]
+    others = [f"other_{run}_{number}" for number in range(10)]
+    releases = [stubs.hold(name) for name in slow]
+    async with open_traffic(small.url, 100) as traffic:
+        metadata = {"bot_id": "slow"}
+        sending = asyncio.create_task(
+            traffic.send_all_once([message(name, metadata=metadata) for name in slow])
+        )
+
+        async def is_too_much() -> bool:
+            return len(traffic.refused) > HOST_MAX_BUSY
+
+        await wait_for(is_too_much, 30, "the slow bot's messages are refused")
+        said = [await traffic.send(message(name)) for name in others]
+        assert not sending.done()
+        refused = {it.conversation_id for it in traffic.refused.values()}
+        for release in releases:
+            release()
+        await sending
+        history = await History.when_over(postgres.url, stubs, slow + others, 60)
+    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+    assert [it["status"] for it in said] == ["completed"] * len(others)
+    assert refused <= set(slow)
+    assert not {it.conversation_id for it in traffic.refused.values()} & set(others)
 
 
 async def test_each_message_of_a_hot_queue_is_answered_in_order_beside_the_others(

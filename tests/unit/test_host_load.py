@@ -35,7 +35,7 @@ def test_the_sums_are_those_of_all_conversations() -> None:
     conversations = [it.conversation for it in seats.values()]
     assert load.turns == sum(it.phase in IN_TURN for it in conversations)
     assert load.waiting_messages == sum(len(it.mailbox) for it in conversations)
-    assert load.busy == sum(not it.is_quiet for it in conversations)
+    assert load.busy == sum(it.is_working and not it.is_stopped for it in conversations)
     assert load.redis_leases == sum(it.phase in OWNED for it in conversations)
     assert load.characters == sum(it.characters for it in conversations) > 0
     for seat in seats.values():
