@@ -202,6 +202,7 @@ class Activation:
             tuple((delivery_of(it), now + max(0.0, it.retry_in_seconds)) for it in answer.outbox),
             answer.has_more,
             answer.attempts,
+            answer.last_seq,
         )
 
     async def fetch(self, seat: Seat, effect: FetchPending) -> Event | None:

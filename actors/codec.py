@@ -58,8 +58,6 @@ class Envelope(Record, frozen=True):
     its host's address and its id."""
     hops: int = 0
     """How many hosts have handed it on; the last that it may come to keeps it."""
-    pending_before: str | None = None
-    """The message accepted before this one, if that was pending then."""
     holder: str | None = None
     """Address of the host in another cluster that held the lease and is to be told too."""
 

@@ -18,7 +18,6 @@ def envelope_of(message: NewMessage, accepted: Accepted, reply_to: str) -> Envel
         message_id=accepted.message_id,
         message=_stored(message, accepted) if is_new else None,
         reply_to=reply_to,
-        pending_before=accepted.pending_before,
     )
 
 
@@ -27,6 +26,7 @@ def _stored(message: NewMessage, accepted: Accepted) -> StoredMessage:
         message_id=accepted.message_id,
         job_id=accepted.job_id,
         seq=accepted.seq,
+        previous_seq=accepted.previous_seq,
         sender_id=message.sender_id,
         sender_type=message.sender_type,
         content=accepted.content,

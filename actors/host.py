@@ -191,7 +191,7 @@ class ConversationHost:
             message = message_of(envelope.message, runner.policies)
             seat.last_message_id = message.message_id
             seat.last_message_timestamp = message.timestamp
-            event = MessageReceived(message, envelope.epoch, envelope.pending_before)
+            event = MessageReceived(message, envelope.epoch)
         elif envelope.kind is EnvelopeKind.CANCEL_JOB:
             event = JobCancelled(envelope.job_id or "")
         elif envelope.kind is EnvelopeKind.RESET:

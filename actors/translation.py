@@ -75,6 +75,7 @@ def message_of(stored: StoredMessage, policies: PolicyBook) -> Message:
         context=context,
         context_characters=len(stored.context or ""),
         turn_job_id=stored.turn_job_id,
+        previous_seq=stored.previous_seq,
     )
 
 

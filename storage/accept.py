@@ -96,7 +96,7 @@ async def _insert(fetcher: _Fetcher, rows: list[_Row]) -> None:
         [message.context for message in messages],
     )
     by_job = {row.message.job_id: row for row in rows}
-    for job_id, seq, epoch, status, accepted_at, unfinished_jobs, pending_before in inserted:
+    for job_id, seq, previous_seq, epoch, status, accepted_at, unfinished_jobs in inserted:
         row = by_job[job_id]
         row.answer = Accepted(
             outcome=AcceptOutcome.ACCEPTED,
@@ -105,11 +105,11 @@ async def _insert(fetcher: _Fetcher, rows: list[_Row]) -> None:
             job_status=JobStatus.QUEUED,
             epoch=epoch,
             seq=seq,
+            previous_seq=previous_seq,
             accepted_at=accepted_at,
             content=row.content,
             unfinished_jobs=unfinished_jobs,
             conversation_status=status,
-            pending_before=pending_before,
         )
 
 

@@ -98,6 +98,7 @@ def _claim_of(
         outbox=outboxes.get(key, []),
         has_more=pending.has_more,
         attempts=row["attempts"] if is_claimed else 0,
+        last_seq=row["last_seq"],
     )
 
 

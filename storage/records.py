@@ -103,12 +103,12 @@ class Accepted(Record, frozen=True):
     accepted_at: float
     content: str
     """What was stored (differs from what was sent where parts were held already)."""
+    previous_seq: int = 0
+    """``seq`` of the message of the conversation that was accepted before this one; 0: none."""
     unfinished_jobs: int = 0
     """How many other pending messages the conversation had when this one was stored."""
     conversation_status: str = "active"
     error: str | None = None
-    pending_before: str | None = None
-    """Of a new message: the latest one before it that was pending when it was stored."""
 
 
 class StoredMessage(Record, frozen=True):
@@ -128,6 +128,8 @@ class StoredMessage(Record, frozen=True):
     context: str | None = None
     turn_job_id: str | None = None
     """Job of the turn that it was given to, by an owner that did not finish it."""
+    previous_seq: int = 0
+    """As in ``Accepted``; known only of a message that comes from its acceptance."""
 
 
 class ContextEntry(Record, frozen=True):
@@ -201,6 +203,8 @@ class Claim(Record, frozen=True):
     attempts: int = 0
     """Which attempt at the first pending message this claim begins, as far as is known; 0: nothing
     is pending. No turn of the conversation was committed since the first of them."""
+    last_seq: int = 0
+    """``seq`` of the message that was accepted last; all before it that are pending are here."""
 
 
 class TurnStart(Record, frozen=True):

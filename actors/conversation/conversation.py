@@ -48,6 +48,7 @@ class Conversation:
         "is_wanted",
         "last_activity_at",
         "last_arrival",
+        "latest_seq",
         "lease_kind",
         "limits",
         "lock_id",
@@ -95,6 +96,7 @@ class Conversation:
         self.position = 0
         self.status = "active"
         self.last_activity_at = 0.0
+        self.latest_seq = 0
         self.context: list[Line] = []
         self.mailbox = Mailbox(self.limits)
         self.outbox = Outbox()

@@ -18,14 +18,10 @@ from actors.conversation.terms import LeaseKind as LeaseKind  # noqa: PLC0414 --
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A stored message came for the first time. ``epoch`` is the one that its acceptance saw.
-
-    ``pending_before`` is the message before it, if that was pending when this one was accepted.
-    """
+    """A stored message came for the first time. ``epoch`` is the one that its acceptance saw."""
 
     message: Message
     epoch: int
-    pending_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +100,8 @@ class Claimed:
     has_more: bool
     attempts: int = 0
     """Which attempt at the first of the messages this is, since a turn was last committed."""
+    last_seq: int = 0
+    """The message that was accepted last, of those that the claim could see."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def take_claimed(conversation: Conversation, event: Claimed, now: float) -> None
     A message accepted under the epoch of this claim can only be decided here, so it is surely
     pending. One accepted before is looked up, unless the claim brought it.
     """
+    conversation.latest_seq = event.last_seq
     held, conversation.unconfirmed = conversation.unconfirmed, {}
     has_more = conversation.mailbox.has_more or event.has_more
     conversation.mailbox.has_more = False
@@ -43,7 +44,7 @@ def take_claimed(conversation: Conversation, event: Claimed, now: float) -> None
         if conversation.knows(message_id):
             _repeat(conversation, message_id)
         elif message is not None and epoch == conversation.epoch:
-            take_in(conversation, message, now)
+            _take_new(conversation, message, now)
         else:
             hold(conversation, message_id, epoch)
 
@@ -59,16 +60,12 @@ def on_message(conversation: Conversation, event: MessageReceived, now: float) -
         _repeat(conversation, message.message_id)
     elif message.job_id in conversation.finished:
         conversation.emit(Tell(message.message_id, Word.GONE))
-    elif event.epoch == conversation.epoch and _follows(conversation, event.pending_before):
-        take_in(conversation, message, now)
+    elif event.epoch == conversation.epoch:
+        _take_new(conversation, message, now)
     else:
         hold(conversation, message.message_id, event.epoch)
     if event.epoch > conversation.epoch:
         start_over(conversation, event.epoch)
-
-
-def _follows(conversation: Conversation, pending_before: str | None) -> bool:
-    return pending_before is None or conversation.knows(pending_before)
 
 
 def on_poked(conversation: Conversation, event: Poked, now: float) -> None:
@@ -117,10 +114,25 @@ def _admit(
     if has_more and messages:
         conversation.mailbox.cut_after(messages[-1].seq)
     for message in messages:
+        conversation.latest_seq = max(conversation.latest_seq, message.seq)
         conversation.unconfirmed.pop(message.message_id, None)
         if not (conversation.knows(message.message_id) or message.job_id in conversation.finished):
             take_in(conversation, message, now)
     conversation.mailbox.has_more = conversation.mailbox.has_more or has_more
+
+
+def _take_new(conversation: Conversation, message: Message, now: float) -> None:
+    """Take in a message that comes from its acceptance, unless an earlier one has not come yet.
+
+    That happens where several ingresses accept for one conversation, and all the more from another
+    cluster. Then both are read from the database, so that none is answered ahead of an earlier one;
+    where the mailbox leaves later ones out, they are read anyway.
+    """
+    if message.previous_seq > conversation.latest_seq and not conversation.mailbox.has_more:
+        hold(conversation, message.message_id, conversation.epoch)
+        return
+    conversation.latest_seq = max(conversation.latest_seq, message.seq)
+    take_in(conversation, message, now)
 
 
 def _repeat(conversation: Conversation, message_id: str) -> None:

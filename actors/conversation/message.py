@@ -42,6 +42,8 @@ class Message:
     """The turn that an earlier owner put it into, and did not finish."""
     context_characters: int = 0
     """How long the context is that it brings."""
+    previous_seq: int = 0
+    """The message of the conversation that was accepted before it; 0: none, or not known."""
 
     @property
     def is_from_user(self) -> bool:

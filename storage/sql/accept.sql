@@ -1,10 +1,12 @@
 -- name: insert_messages
 -- One statement, hence one transaction and one round trip, for the plain case. Message keys are
 -- inserted in key order, then the conversations locked in key order: two batches never deadlock.
--- `seq` is drawn in the order of arrival, before the sort. Conversations are written after the
--- messages because only a message that is really new may count in them.
-with input as (
-    select nextval(pg_get_serial_sequence('messages', 'seq')::regclass) as seq, t.*
+-- `seq` is drawn in the order of arrival, before the sort, while nobody else accepts messages of
+-- the same conversations: so it is the order of their commits too, whoever accepts them.
+-- Conversations are written after the messages because only a message that is really new may count
+-- in them.
+with arrived as (
+    select *
     from unnest(
         $1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[],
         $7::double precision[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
@@ -14,6 +16,17 @@ with input as (
         "timestamp", bot_id, metadata, attachments, digest, parts,
         context
     )
+),
+alone as materialized (
+    select pg_advisory_xact_lock(key)
+    from (
+        select distinct hashtextextended(conversation_id, 0) as key from arrived order by key
+    ) as keys
+),
+input as (
+    select nextval(pg_get_serial_sequence('messages', 'seq')::regclass) as seq, a.*
+    from arrived a
+    cross join (select count(*) from alone) as locked
 ),
 inserted as (
     insert into messages (
@@ -35,6 +48,7 @@ latest as (
     select
         conversation_id,
         count(*) as new_messages,
+        max(seq) as last_seq,
         (array_agg(message_id order by seq desc))[1] as message_id,
         (array_agg("timestamp" order by seq desc))[1] as "timestamp",
         (array_agg(bot_id order by seq desc))[1] as bot_id
@@ -43,9 +57,9 @@ latest as (
 ),
 touched as (
     insert into conversations as c (
-        conversation_id, bot_id, total_messages, last_message_id, last_message_timestamp
+        conversation_id, bot_id, total_messages, last_message_id, last_message_timestamp, last_seq
     )
-    select conversation_id, bot_id, new_messages, message_id, "timestamp"
+    select conversation_id, bot_id, new_messages, message_id, "timestamp", last_seq
     from latest
     order by conversation_id
     on conflict (conversation_id) do update set
@@ -53,8 +67,10 @@ touched as (
         total_messages = c.total_messages + excluded.total_messages,
         last_message_id = excluded.last_message_id,
         last_message_timestamp = excluded.last_message_timestamp,
-        last_accepted_at = greatest(c.last_accepted_at, excluded.last_accepted_at)
-    returning c.conversation_id, c.epoch, c.status
+        last_accepted_at = greatest(c.last_accepted_at, excluded.last_accepted_at),
+        previous_seq = c.last_seq,
+        last_seq = excluded.last_seq
+    returning c.conversation_id, c.epoch, c.status, c.previous_seq
 ),
 made as (
     insert into jobs (id, conversation_id, bot_id, message_ids)
@@ -72,28 +88,20 @@ backlog as materialized (
                 where p.conversation_id = t.conversation_id and p.processed_at is null
                 limit 1000
             ) as pending
-        ) as pending,
-        (
-            select p.message_id
-            from messages p
-            where p.conversation_id = t.conversation_id and p.processed_at is null
-            order by p.seq desc
-            limit 1
-        ) as latest
+        ) as pending
     from touched t
 )
 select
     i.job_id::text as job_id,
     i.seq,
+    coalesce(lag(i.seq) over (partition by i.conversation_id order by i.seq), t.previous_seq)
+        as previous_seq,
     t.epoch,
     t.status,
     extract(epoch from i.accepted_at)::double precision as accepted_at,
     -- And what came earlier in this batch.
     b.pending + row_number() over (partition by i.conversation_id order by i.seq) - 1
-        as unfinished_jobs,
-    coalesce(
-        lag(i.message_id) over (partition by i.conversation_id order by i.seq), b.latest
-    ) as pending_before
+        as unfinished_jobs
 from inserted i
 join touched t on t.conversation_id = i.conversation_id
 join backlog b on b.conversation_id = i.conversation_id;
@@ -126,12 +134,19 @@ with wanted as (
     from unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
         as t (conversation_id, message_id, old_job_id, new_job_id)
 ),
+alone as materialized (
+    select pg_advisory_xact_lock(key)
+    from (
+        select distinct hashtextextended(conversation_id, 0) as key from wanted order by key
+    ) as keys
+),
 locked as materialized (
     select c.conversation_id, c.epoch, c.status
     from conversations c
+    cross join (select count(*) from alone) as first
     where c.conversation_id = any ($1::text[])
     order by c.conversation_id
-    for no key update
+    for no key update of c
 ),
 revived as (
     update messages m
@@ -154,8 +169,12 @@ made as (
 ),
 touched as (
     update conversations c
-    set last_accepted_at = greatest(c.last_accepted_at, now())
-    from (select distinct conversation_id from revived) as r
+    set last_accepted_at = greatest(c.last_accepted_at, now()),
+        previous_seq = c.last_seq,
+        last_seq = r.last_seq
+    from (
+        select conversation_id, max(seq) as last_seq from revived group by conversation_id
+    ) as r
     where c.conversation_id = r.conversation_id
 )
 select
@@ -178,10 +197,20 @@ from revived r
 join locked l on l.conversation_id = r.conversation_id;
 
 -- name: lock_conversations
--- Locks conversations, making those that are new, before their messages are looked at.
+-- Locks conversations, making those that are new, before their messages are looked at; first in the
+-- way that `insert_messages` does, since it comes next.
+with alone as materialized (
+    select pg_advisory_xact_lock(key)
+    from (
+        select distinct hashtextextended(conversation_id, 0) as key
+        from unnest($1::text[]) as t (conversation_id)
+        order by key
+    ) as keys
+)
 insert into conversations as c (conversation_id)
 select t.conversation_id
 from unnest($1::text[]) as t (conversation_id)
+cross join (select count(*) from alone) as first
 order by t.conversation_id collate "C"
 on conflict (conversation_id) do update set epoch = c.epoch;
 

@@ -28,6 +28,7 @@ judged as materialized (
         l.owner_until,
         l.status,
         l.last_position,
+        l.last_seq,
         l.context_start,
         -- Of what was dealt with: a message that waits has been accepted already, and must not
         -- count as the activity that it is measured against.
@@ -82,6 +83,7 @@ select
         ::double precision as retry_in_seconds,
     status,
     last_position,
+    last_seq,
     context_start,
     extract(epoch from last_activity_at)::double precision as last_activity_at,
     attempts

@@ -107,6 +107,7 @@ def _claimed(conversation: ConversationRow, request: ClaimRequest, now: float) -
         ],
         has_more=len(pending) > request.message_limit,
         attempts=conversation.attempts,
+        last_seq=conversation.last_seq,
     )
 
 

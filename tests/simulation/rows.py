@@ -88,6 +88,8 @@ class ConversationRow:
     last_position: int = 0
     context_start: int = 0
     last_accepted_at: float = 0.0
+    last_seq: int = 0
+    previous_seq: int = 0
     last_settled_at: float | None = None
     messages: dict[str, MessageRow] = field(default_factory=dict)
     jobs: dict[str, JobRow] = field(default_factory=dict)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import msgspec
-
 from storage.codec import OperationKind
 from storage.records import (
     Accepted,
@@ -111,13 +109,11 @@ class Tables:
             message.conversation_id, ConversationRow(message.conversation_id)
         )
         if known is None:
-            pending = conversation.pending()
+            unfinished = len(conversation.pending())
             row = MessageRow(message, message.job_id, next(self._seqs), self.now)
             conversation.messages[row.message_id] = row
             self._make_job(conversation, row)
-            answer = self._accepted(AcceptOutcome.ACCEPTED, conversation, row, len(pending))
-            before = pending[-1].message_id if pending else None
-            return msgspec.structs.replace(answer, pending_before=before)
+            return self._accepted(AcceptOutcome.ACCEPTED, conversation, row, unfinished)
         own = conversation.jobs[known.job_id]
         if own.status is not JobStatus.REJECTED or known.processed_at is None:
             return self._accepted(AcceptOutcome.DUPLICATE, conversation, known, 0)
@@ -129,6 +125,7 @@ class Tables:
 
     def _make_job(self, conversation: ConversationRow, row: MessageRow) -> None:
         conversation.last_accepted_at = self.now
+        conversation.previous_seq, conversation.last_seq = conversation.last_seq, row.seq
         conversation.jobs[row.job_id] = JobRow(
             row.job_id, conversation.conversation_id, row.new.bot_id, [row.message_id], self.now
         )
@@ -151,6 +148,7 @@ class Tables:
             job_status=answering.status,
             epoch=conversation.epoch,
             seq=row.seq,
+            previous_seq=conversation.previous_seq if row.seq == conversation.last_seq else 0,
             accepted_at=row.accepted_at,
             content=row.new.content,
             unfinished_jobs=unfinished_jobs,

@@ -62,16 +62,47 @@ async def test_sequence_follows_arrival_whatever_the_ids(client: Client) -> None
     assert again.unfinished_jobs == 20
 
 
-async def test_a_new_message_names_the_pending_one_before_it(client: Client) -> None:
-    await client.accept(message("other", "m0"))
-    first, second = await client.accept(message("c1", "z"), message("c1", "a"))
-    third = await client.accept_one(message("c1", "m"))
-    assert [each.pending_before for each in (first, second, third)] == [None, "z", "a"]
+async def test_an_accepted_message_names_the_one_accepted_before_it(client: Client) -> None:
+    first, other, second = await client.accept(
+        message("c1", "a"), message("c2", "a"), message("c1", "b")
+    )
+    assert (first.previous_seq, other.previous_seq) == (0, 0)
+    assert second.previous_seq == first.seq
+    (third, again) = await client.accept(message("c1", "c"), message("c1", "a"))
+    assert third.previous_seq == second.seq
+    assert again.outcome is DUPLICATE
+    claimed = await client.claim(claim("c1"))
+    assert claimed.last_seq == third.seq
 
 
-async def test_what_was_answered_is_not_pending_before_a_new_message(client: Client) -> None:
-    await client.committed_job("c1", "m1")
-    assert (await client.accept_one(message("c1", "m2"))).pending_before is None
+async def test_what_is_revived_is_the_latest(client: Client) -> None:
+    (first,) = await client.accept(message("c1", "a"))
+    await client.claim(claim("c1"))
+    assert await client.do(rejection("c1", "a", first.job_id)) is FencedOutcome.DONE
+    (revived,) = await client.accept(message("c1", "a"))
+    assert revived.outcome is REVIVED
+    (second,) = await client.accept(message("c1", "b"))
+    assert second.previous_seq == revived.seq > first.seq
+
+
+async def test_writers_of_one_conversation_draw_sequences_in_the_order_of_their_commits(
+    client: Client, database_url: str, database: Database
+) -> None:
+    writers = [StorageWriter(database_url, max_batch=3) for _ in range(3)]
+    clients = [Client(writer) for writer in writers]
+
+    async def send(sender: Client, name: str) -> list[tuple[int, int]]:
+        sent = []
+        for number in range(40):
+            (accepted,) = await sender.accept(message("c1", f"{name}{number}"))
+            sent.append((accepted.seq, accepted.previous_seq))
+        return sent
+
+    answers = await asyncio.gather(*(send(it, f"{at}/") for at, it in enumerate(clients)))
+    chain = sorted(pair for sent in answers for pair in sent)
+    assert [previous for _, previous in chain] == [0, *(seq for seq, _ in chain[:-1])]
+    for writer in writers:
+        await writer.close()
 
 
 async def test_the_same_message_twice_in_one_batch_is_stored_once(client: Client) -> None:

@@ -91,7 +91,6 @@ class History:
         requests: Iterable[Request] = (),
         calls_may_overlap: bool = False,
         may_deliver_late: bool = False,
-        is_ordered: bool = True,
     ) -> None:
         """Check all of it; ``accepted`` are the bodies that got a 200, by message id.
 
@@ -99,8 +98,7 @@ class History:
         (not ``is_undisturbed``) an AI call may be repeated and a delivery may come twice, under its
         same key. ``calls_may_overlap``: a host was stopped for longer than its lease while it
         waited for the AI. ``may_deliver_late``: one was stopped between its last look at the lease
-        and the sending. Not ``is_ordered``: the messages of a conversation were sent at one
-        moment, to different clusters.
+        and the sending.
         """
         check_accepted(self.stories, accepted)
         requests = list(requests)
@@ -109,7 +107,7 @@ class History:
         for story in self.stories.values():
             try:
                 check_commits(story)
-                check_turns(story, is_ordered=is_ordered)
+                check_turns(story)
                 check_ai(story, is_undisturbed=is_undisturbed, calls_may_overlap=calls_may_overlap)
                 check_deliveries(
                     story, is_undisturbed=is_undisturbed, may_deliver_late=may_deliver_late

@@ -74,8 +74,9 @@ class Database:
         row = self.rows.get(message.message_id)
         if row is not None and self.jobs[row.message.job_id].status != "rejected":
             return False
-        self.last_seq += 1
-        self.rows[message.message_id] = Row(replace(message, seq=self.last_seq))
+        previous_seq, self.last_seq = self.last_seq, self.last_seq + 1
+        stored = replace(message, seq=self.last_seq, previous_seq=previous_seq)
+        self.rows[message.message_id] = Row(stored)
         self.jobs[message.job_id] = Job(message.job_id, message_ids=(message.message_id,))
         self.last_activity_at = max(self.last_activity_at, message.accepted_at)
         return True

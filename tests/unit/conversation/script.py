@@ -80,7 +80,7 @@ class Script:
 
     def receive(self, name: str, policy: Policy | None = None, **fields: Any) -> None:
         """A message accepted under the epoch that holds."""
-        self.seq += 1
+        self.seq = fields.pop("seq", self.seq + 1)
         new = message(name, self.seq, policy or self.policy, **fields)
         self.give(e.MessageReceived(new, self.conversation.epoch))
 
@@ -99,6 +99,7 @@ class Script:
         last_activity_at: float = 0.0,
         trusted_until: float | None = None,
         attempts: int = 1,
+        last_seq: int = 0,
     ) -> None:
         """The claim succeeds and brings these."""
         conversation = self.conversation
@@ -116,6 +117,7 @@ class Script:
                 deliveries=deliveries,
                 has_more=has_more,
                 attempts=attempts,
+                last_seq=last_seq,
             )
         )
 

@@ -109,6 +109,7 @@ class Services:
             database.deliveries(self.now),
             len(found) > limit,
             database.attempts,
+            database.last_seq,
         )
 
     def _ask(self, effect: fx.CallAi, choice: str) -> e.Event:

@@ -82,11 +82,16 @@ class Schedule(RuleBasedStateMachine):
             epoch = max(0, self.world.database.epoch - epochs_ago)
             self.world.repeat(message_id, host, epoch)
 
-    @rule(count=st.integers(2, 5), host=HOSTS, bot=st.sampled_from([0, 0, 1]))
-    def burst(self, count: int, host: str, bot: int) -> None:
-        for _ in range(count):
+    @rule(
+        count=st.integers(2, 5),
+        host=HOSTS,
+        bot=st.sampled_from([0, 0, 1]),
+        lost=st.sampled_from([None, None, 0, 1]),
+    )
+    def burst(self, count: int, host: str, bot: int, lost: int | None) -> None:
+        for number in range(count):
             self.count += 1
-            self.world.submit(f"b{self.count}", host, bot=bot)
+            self.world.submit(f"b{self.count}", None if number == lost else host, bot=bot)
 
     @rule(number=NUMBERS, choice=CHOICES)
     def perform(self, number: int, choice: str) -> None:

@@ -6,7 +6,7 @@ from actors.conversation import Limits
 from actors.conversation import effects as fx
 from actors.conversation import events as e
 from actors.conversation.mailbox import Mailbox
-from tests.unit.conversation.script import QUEUE, Script, message
+from tests.unit.conversation.script import Script, message
 
 
 def _box(*names: str, room: int = 2) -> Mailbox:
@@ -67,19 +67,42 @@ def test_a_turn_that_may_be_here_only_in_part_is_fetched_before_it_is_done_again
     assert script.one(fx.StartTurn).message_ids == ("m1", "m2")
 
 
-def test_a_message_does_not_overtake_one_that_is_still_on_its_way() -> None:
-    """The one before it was accepted by another cluster, or by an ingress that died."""
+def test_a_message_is_not_answered_ahead_of_an_earlier_one_that_has_not_come_yet() -> None:
     script = Script().own()
-    script.give(e.MessageReceived(message("2", 2), script.epoch + 1, "m1"))
+    script.receive("2", seq=2, previous_seq=1)
     assert script.all(fx.FetchPending)
     assert not script.all(fx.StartTurn)
-    script.fetched(message("1", 1, QUEUE), message("2", 2, QUEUE))
-    assert script.one(fx.StartTurn).message_ids == ("m1",)
+    script.fetched(message("1", 1), message("2", 2))
+    assert script.one(fx.StartTurn).message_ids == ("m1", "m2")
 
 
-def test_a_message_behind_one_that_is_known_needs_no_look_up() -> None:
+def test_the_earlier_message_may_come_while_it_is_looked_up() -> None:
     script = Script().own()
-    script.receive("1")
-    script.give(e.MessageReceived(message("2", 2), script.epoch + 1, "m1"))
-    assert not script.all(fx.FetchPending)
-    assert script.told("2").word is fx.Word.LOCKED
+    script.receive("2", seq=2, previous_seq=1)
+    script.receive("1", seq=1)
+    assert not script.all(fx.StartTurn)
+    script.fetched(message("1", 1), message("2", 2))
+    assert script.one(fx.StartTurn).message_ids == ("m1", "m2")
+
+
+def test_nothing_is_looked_up_where_messages_come_as_they_were_accepted() -> None:
+    script = Script().own()
+    for seq in (1, 2, 3):
+        script.receive(str(seq), seq=seq, previous_seq=seq - 1)
+        assert not script.all(fx.FetchPending)
+
+
+def test_what_the_claim_has_seen_is_no_gap() -> None:
+    script = Script().own(last_seq=7)
+    script.receive("8", seq=8, previous_seq=7)
+    assert script.one(fx.StartTurn).message_ids == ("m8",)
+
+
+def test_a_message_that_came_during_the_claim_waits_for_an_earlier_one_too() -> None:
+    script = Script()
+    script.give(e.Poked(None, 0))
+    script.grant()
+    script.give(e.MessageReceived(message("9", 9, previous_seq=8), 1))
+    script.claim(last_seq=7)
+    assert script.all(fx.FetchPending)
+    assert not script.all(fx.StartTurn)

@@ -64,14 +64,11 @@ class World(Services):
             accepted_at=self.now,
             policy=self.policies[bot % len(self.policies)],
         )
-        before = self.database.pending
         is_new = self.database.accept(message)
         if host is not None:
             stored = self.database.rows[message_id].message
             if is_new:
-                pending_before = before[-1].message_id if before else None
-                event = e.MessageReceived(stored, self.database.epoch, pending_before)
-                self.give(host, event, caller=message_id)
+                self.give(host, e.MessageReceived(stored, self.database.epoch), caller=message_id)
             else:
                 self.give(host, e.Poked(message_id, self.database.epoch), caller=message_id)
         return is_new
