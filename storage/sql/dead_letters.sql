@@ -50,11 +50,21 @@ limit $5;
 select now() as now;
 
 -- name: lock_conversations
+-- First as `insert_messages` does: what is tried again gets a place in the order of acceptance.
+with alone as materialized (
+    select pg_advisory_xact_lock(key)
+    from (
+        select distinct hashtextextended(conversation_id, 0) as key
+        from unnest($1::text[]) as t (conversation_id)
+        order by key
+    ) as keys
+)
 select c.conversation_id
 from conversations c
+cross join (select count(*) from alone) as first
 where c.conversation_id = any ($1::text[])
 order by c.conversation_id
-for no key update;
+for no key update of c;
 
 -- name: retry_deliveries
 -- The body and the key stay what they were; the place in the outbox is behind what was answered
@@ -176,8 +186,13 @@ retried as (
 touched as (
     update conversations c
     set last_accepted_at = greatest(c.last_accepted_at, clock_timestamp()),
-        last_position = c.last_position + 1
-    where c.conversation_id in (select conversation_id from placed)
+        last_position = c.last_position + 1,
+        previous_seq = c.last_seq,
+        last_seq = p.last_seq
+    from (
+        select conversation_id, max(new_seq) as last_seq from placed group by conversation_id
+    ) as p
+    where c.conversation_id = p.conversation_id
 )
 select w.id::text as id, w.conversation_id, w.new_job_id::text as job_id, 'message' as kind
 from wanted w
