@@ -132,3 +132,16 @@ def test_an_earlier_owners_turn_that_stands_scattered_hides_none_of_those_betwee
         box.put(it)
     assert box.turn_of("m4", gathered=False) == [first, last]
     assert box.turn_of("m3", gathered=False) == [*between]
+
+
+def test_behind_a_full_mailbox_callers_are_told_at_once_and_nothing_is_looked_up() -> None:
+    script = Script(QUEUE, Limits(waiting_messages=2)).own()
+    script.receive("1")
+    for number in range(2, 20):
+        new = message(str(number), number, QUEUE, previous_seq=number - 1)
+        event = e.MessageReceived(new, script.conversation.epoch)
+        script.give(event)
+        assert script.told(str(number)).word is Word.LOCKED
+        assert not script.all(fx.FetchPending)
+    assert [it.message_id for it in script.conversation.mailbox] == ["m2", "m3"]
+    assert not script.conversation.unconfirmed
