@@ -82,6 +82,7 @@ class TurnWork:
             message_ids=list(effect.message_ids),
             superseded_job_ids=list(effect.superseded_job_ids),
             attempts=effect.attempts,
+            owner_ttl_seconds=self._resources.lease_ttl_seconds,
         )
         fate = await self._write(seat, operation)
         return None if fate is None else TurnStarted(effect.job_id, effect.call, fate)

@@ -219,6 +219,8 @@ class TurnStart(Record, frozen=True):
     attempts: int = 0
     """Not 0: the attempt that comes after this one, should this one not end. The messages are then
     all of the turn: others that it held have their own jobs back."""
+    owner_ttl_seconds: float = 0.0
+    """For how long ``owner_until`` is to hold at least."""
 
 
 class NewAction(Record, frozen=True):

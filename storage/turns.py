@@ -33,6 +33,7 @@ async def start_turns(database: Database, starts: list[TurnStart]) -> list[Fence
         [turn for turn, _ in superseded],
         [job_id for _, job_id in superseded],
         [start.attempts for start in starts],
+        [start.owner_ttl_seconds for start in starts],
     )
     return _outcomes(rows)
 

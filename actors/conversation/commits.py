@@ -115,6 +115,9 @@ def _committed(
         conversation.last_activity_at = max(conversation.last_activity_at, message.accepted_at)
     conversation.calls.pop(turn.job_id, None)
     isolation.end_count(conversation)
+    conversation.guarded_until = max(
+        conversation.guarded_until, turn.started_at + conversation.limits.guard_seconds
+    )
     conversation.status = decision.conversation_status
     said_since = conversation.position - decision.position
     if conversation.status == "ended":

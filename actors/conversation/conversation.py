@@ -41,6 +41,7 @@ class Conversation:
         "fetching",
         "finished",
         "first_arrival",
+        "guarded_until",
         "idle_since",
         "is_draining",
         "is_outdated",
@@ -82,6 +83,7 @@ class Conversation:
         self.lock_id = ""
         self.lease_kind = LeaseKind.REDIS
         self.trusted_until = 0.0
+        self.guarded_until = 0.0
         self.wake_at = 0.0
         self.idle_since = 0.0
         self.is_draining = False

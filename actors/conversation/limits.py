@@ -40,3 +40,8 @@ class Limits:
     lease_ttl_seconds: float = 30.0
     idle_seconds: float = 60.0
     """After so long without work the lease is released and the conversation forgotten."""
+
+    @property
+    def guard_seconds(self) -> float:
+        """How long a write keeps those away who have no Redis; clocks may differ in speed."""
+        return 0.9 * self.lease_ttl_seconds

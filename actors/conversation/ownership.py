@@ -104,7 +104,7 @@ def on_claimed(conversation: Conversation, event: Claimed, now: float) -> None:
     """It is ours. Take in what the database holds and begin to work."""
     conversation.phase = Phase.IDLE
     conversation.epoch = event.epoch
-    conversation.trusted_until = event.trusted_until
+    conversation.trusted_until = conversation.guarded_until = event.trusted_until
     conversation.is_wanted = False
     if conversation.is_reset:
         reset(conversation, ConversationReset(), now)

@@ -17,6 +17,7 @@ from actors.conversation.events import (
     AiAnswered,
     AiFailed,
     Fate,
+    LeaseKind,
     TurnStarted,
 )
 from actors.conversation.message import Message
@@ -131,7 +132,8 @@ def mark(conversation: Conversation, turn: Turn) -> None:
     """Write the turn's messages down.
 
     What follows waits for it only where jobs are merged away, since nothing else would lead from
-    them to the turn's, and where the attempt is counted by it.
+    them to the turn's, where the attempt is counted by it, and where the row may not keep those
+    away any more who have no Redis: it does so again once this is written.
     """
     superseded = tuple(turn.superseded_job_ids)
     ids = tuple(message.message_id for message in turn.ordered)
@@ -146,10 +148,15 @@ def mark(conversation: Conversation, turn: Turn) -> None:
             is_exclusive=isolation.is_exclusive(conversation, turn),
         )
     )
-    if superseded or turn.is_yielding or turn.is_alone:
+    if superseded or turn.is_yielding or turn.is_alone or _is_unguarded(conversation, turn):
         conversation.phase = Phase.STARTING
     else:
         _call_ai(conversation, turn)
+
+
+def _is_unguarded(conversation: Conversation, turn: Turn) -> bool:
+    is_by_redis = conversation.lease_kind is LeaseKind.REDIS
+    return is_by_redis and not turn.restarts and turn.started_at >= conversation.guarded_until
 
 
 def _call_ai(conversation: Conversation, turn: Turn) -> None:

@@ -7,8 +7,12 @@
 -- name: start_turns
 with input as (
     select *
-    from unnest($1::text[], $2::bigint[], $3::uuid[], $4::integer[], $11::integer[])
-        with ordinality as t (conversation_id, epoch, job_id, message_count, attempts, turn)
+    from unnest(
+        $1::text[], $2::bigint[], $3::uuid[], $4::integer[], $11::integer[],
+        $12::double precision[]
+    ) with ordinality as t (
+        conversation_id, epoch, job_id, message_count, attempts, owner_ttl_seconds, turn
+    )
 ),
 input_message as (
     select * from unnest($5::bigint[], $6::text[], $7::text[], $8::integer[])
@@ -137,7 +141,11 @@ running as (
             when c.running_job_id = d.job_id then c.running_since
             else clock_timestamp()
         end,
-        attempts = greatest(c.attempts, d.attempts)
+        attempts = greatest(c.attempts, d.attempts),
+        -- Those who have no Redis keep away for as long.
+        owner_until = greatest(
+            c.owner_until, clock_timestamp() + make_interval(secs => d.owner_ttl_seconds)
+        )
     from decided d
     where c.conversation_id = d.conversation_id and d.is_done
 )

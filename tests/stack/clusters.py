@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
 from tests.stack.ask import enhanced, message
 from tests.stack.conftest import settings_of
 from tests.stack.inside import Inside
+from tests.stack.processes import process_tree
 from tests.stack.proxy import Proxy, proxy_to_redis
 from tests.stack.server import Server
 from tests.stack.stubs import Stubs
 
-__all__ = ["Clusters", "answered_by", "new_ids", "open_clusters"]
+__all__ = ["Clusters", "answered_by", "kill_cluster", "new_ids", "open_clusters"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,26 @@ def open_clusters(stubs: Stubs, factory: pytest.TempPathFactory) -> Iterator[Clu
         servers = []
         for its in own:
             server = Server(factory.mktemp(its["CLUSTER_NAME"]), **settings | its).start()
-            stack.callback(server.close)
+            stack.callback(_close, server)
             servers.append(server)
         yield Clusters(servers[0], servers[1], postgres, redis, proxy)
+
+
+def _close(server: Server) -> None:
+    assert server.process is not None
+    if server.process.poll() is None:
+        server.close()
+    else:  # a test has killed it
+        shutil.rmtree(server.data_dir)
+
+
+def kill_cluster(server: Server) -> None:
+    """End all processes of a cluster at once."""
+    for process in process_tree(server):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    assert server.process is not None
+    server.process.wait()
 
 
 def new_ids(name: str, count: int) -> list[str]:

@@ -28,13 +28,24 @@ from tests.stack.ask import (
     start_turn,
 )
 from tests.stack.bots import known_everywhere, put_bots
-from tests.stack.clusters import Clusters, answered_by, new_ids, open_clusters
+from tests.stack.clusters import (
+    Clusters,
+    answered_by,
+    kill_cluster,
+    new_ids,
+    open_clusters,
+)
+from tests.stack.conftest import LEASE_SECONDS
+from tests.stack.cut_off import cut_off
 from tests.stack.history import History
 from tests.stack.inside import Inside
 from tests.stack.server import ADMIN_TOKEN, wait_for
 from tests.stack.stubs import Stubs
 
 pytestmark = pytest.mark.timeout(240)
+
+MOST_CLAIMS = 3
+"""While one cluster is without Redis each conversation may go there, come back, and go again."""
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +302,45 @@ async def test_a_job_cancelled_in_one_cluster_is_stopped_in_the_other(
     assert (told["status"], told["reason"]) == ("failed", "cancelled")
     assert await inside.lease(conversation_id) == lease
     turn.finish()
+
+
+@pytest.mark.parametrize("is_black_hole", [False, True], ids=["refused", "black hole"])
+async def test_a_cluster_that_is_cut_off_from_redis_fights_nobody(
+    clusters: Clusters, inside: Inside, stubs: Stubs, is_black_hole: bool
+) -> None:
+    came_of_it = await cut_off(
+        clusters, stubs, inside, 4 * LEASE_SECONDS, is_black_hole=is_black_hole
+    )
+    print(came_of_it)
+    assert max(came_of_it.claims) <= MOST_CLAIMS
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("is_black_hole", [False, True], ids=["refused", "black hole"])
+async def test_a_cluster_that_is_cut_off_from_redis_for_a_minute_fights_nobody(
+    clusters: Clusters, inside: Inside, stubs: Stubs, is_black_hole: bool
+) -> None:
+    came_of_it = await cut_off(clusters, stubs, inside, 60, is_black_hole=is_black_hole)
+    print(came_of_it)
+    assert max(came_of_it.claims) <= MOST_CLAIMS
+
+
+async def test_the_other_cluster_takes_over_when_one_is_killed(
+    clusters: Clusters, a: httpx.AsyncClient, b: httpx.AsyncClient, inside: Inside, stubs: Stubs
+) -> None:
+    """The last test: nothing is left of ``b`` but its data."""
+    ids = new_ids("orphan", 10)
+    for conversation_id in ids:
+        await answered_by(b, inside, conversation_id, "b")
+    turns = [await start_turn(a, stubs, it, "cut short") for it in ids]
+    for conversation_id in ids:
+        stubs.hold(conversation_id)()  # who asks from now on is answered
+    kill_cluster(clusters.b)
+    told = await asyncio.gather(*(turn.caller for turn in turns))
+    assert {it["status"] for it in told} == {"completed"}
+    leases = [await inside.lease(it) for it in ids]
+    assert {it["cluster"] for it in leases if it} == {"a"}
+    rows = [await inside.conversation(it) for it in ids]
+    assert {row["epoch"] for row in rows} == {2}, "taken over more than once"
+    await check(clusters, stubs, [turn.body for turn in turns], is_undisturbed=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from storage.postgres import Database
@@ -104,6 +105,15 @@ async def test_an_owner_that_is_over_refuses_nobody(client: Client, database: Da
     await database.fetch("update conversations set owner_until = now() - interval '1 ms'")
     second = await client.claim(claim("c1", 1, owner="host-2", lease_kind=LeaseKind.DATABASE))
     assert (second.outcome, second.epoch) == (ClaimOutcome.CLAIMED, 2)
+
+
+async def test_a_turn_that_starts_keeps_those_without_redis_away(client: Client) -> None:
+    (accepted,) = await client.accept(message("c1"))
+    await client.claim(claim("c1", owner_ttl_seconds=0.0))
+    start = turn("c1", accepted.job_id, "m1")
+    await client.do(msgspec.structs.replace(start, owner_ttl_seconds=30.0))
+    by_row = claim("c1", 1, "host-2", lease_kind=LeaseKind.DATABASE)
+    assert (await client.claim(by_row)).outcome is ClaimOutcome.REFUSED
 
 
 async def test_what_a_dead_owner_holds_by_the_database_is_claimed_by_its_successor(

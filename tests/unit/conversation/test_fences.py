@@ -81,7 +81,7 @@ def test_a_renewal_extends_the_trust() -> None:
     script.give(e.LeaseRenewed("lock", e.LeaseKind.REDIS, 38.0))
     script.now = 30.0
     script.receive("1")
-    assert script.all(fx.CallAi)
+    assert script.all(fx.StartTurn)
 
 
 def test_a_renewal_that_comes_too_late_to_help_stops_the_owner() -> None:
@@ -223,3 +223,24 @@ def test_the_caller_of_a_fenced_settlement_is_told_what_the_database_says() -> N
     script.claim()
     script.fetched()
     assert script.words() == {"m1": Word.GONE}
+
+
+def test_after_a_pause_the_ai_is_asked_once_the_row_keeps_others_away_again() -> None:
+    """Who has no Redis claims by the row alone, which lapses one lease time after the last turn."""
+    script = Script().own(trusted_until=28.0)
+    script.give(e.LeaseRenewed("lock", e.LeaseKind.REDIS, 1e6))
+    guard_seconds = script.conversation.limits.guard_seconds
+    script.now = guard_seconds - 1.0
+    script.turn("1")
+    script.now += guard_seconds - 1.0
+    script.receive("2")
+    assert script.all(fx.CallAi)
+    script.answered()
+    script.committed()
+    script.delivered("j2")
+    script.now += guard_seconds
+    script.receive("3")
+    assert script.one(fx.StartTurn).message_ids == ("m3",)
+    assert not script.all(fx.CallAi)
+    script.started()
+    assert script.all(fx.CallAi)

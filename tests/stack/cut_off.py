@@ -1,0 +1,143 @@
+"""One of two clusters is cut off from Redis while people write to both."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.stack.ask import message
+from tests.stack.clusters import Clusters, new_ids
+from tests.stack.history import History
+from tests.stack.inside import Inside
+from tests.stack.server import Server, wait_for
+from tests.stack.stubs import Stubs
+from tests.stack.traffic import Traffic, open_traffic
+
+__all__ = ["CutOff", "cut_off"]
+
+CONVERSATIONS = 20
+PAUSE_SECONDS = 1.5
+"""Between two messages of one conversation: one goes to ``a``, the next to ``b``."""
+AI_SECONDS = 0.3
+NOTICED_SECONDS = 10.0
+
+
+@dataclass
+class CutOff:
+    """What came of it."""
+
+    seconds: float = 0.0
+    claims: list[int] = field(default_factory=list)
+    """How often the epoch of each conversation was raised while it lasted."""
+    messages: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    longest_wait_seconds: float = 0.0
+    repeated_calls: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"cut off for {self.seconds:.0f} s: {sum(self.claims)} claims in {len(self.claims)} "
+            f"conversations, at most {max(self.claims)} in one; {self.messages} messages, "
+            f"{self.statuses}, longest wait {self.longest_wait_seconds:.1f} s, "
+            f"{self.repeated_calls} AI calls repeated"
+        )
+
+
+async def cut_off(
+    clusters: Clusters, stubs: Stubs, inside: Inside, seconds: float, *, is_black_hole: bool
+) -> CutOff:
+    """Cut ``a`` off for so long, with a black hole or by refusing; check the history at its end."""
+    ids = new_ids("cut", CONVERSATIONS)
+    for conversation_id in ids:
+        stubs.delay(conversation_id, AI_SECONDS)
+    over = asyncio.Event()
+    proxy = clusters.redis_of_a
+    async with open_traffic(clusters.a.url, 500) as to_a, open_traffic(clusters.b.url, 500) as to_b:
+        talks = [
+            asyncio.create_task(_talk(it, pair, over))
+            for it, pair in zip(ids, itertools.cycle([(to_a, to_b), (to_b, to_a)]), strict=False)
+        ]
+        await asyncio.sleep(2 * PAUSE_SECONDS)  # both have had a message of each conversation
+        before = await _epochs(inside, ids)
+        assert min(before) >= 1
+        started_at = time.monotonic()
+        with proxy.black_hole() if is_black_hole else proxy.refuse():
+            await _says(clusters.a, "degraded")
+            await _says(clusters.b, "healthy")
+            await asyncio.sleep(max(0.0, seconds - (time.monotonic() - started_at)))
+            claims = [
+                after - it for after, it in zip(await _epochs(inside, ids), before, strict=True)
+            ]
+            lasted = time.monotonic() - started_at
+        await _says(clusters.a, "healthy")
+        over.set()
+        await asyncio.gather(*talks)
+        bodies = to_a.bodies | to_b.bodies
+        history = await History.when_over(clusters.postgres.url, stubs, ids)
+        history.check(
+            bodies,
+            is_undisturbed=False,
+            requests=to_a.requests + to_b.requests,
+            # A call may be repeated where the row lapses in the moment in which a turn begins.
+            calls_may_overlap=True,
+        )
+        _check_answers(to_a, to_b)
+    return CutOff(
+        lasted,
+        claims,
+        len(bodies),
+        {
+            word: to_a.statuses().get(word, 0) + to_b.statuses().get(word, 0)
+            for word in {*to_a.statuses(), *to_b.statuses()}
+        },
+        max(to_a.waits + to_b.waits),
+        sum(len(story.ai_calls) - len(story.turns) for story in history.stories.values()),
+    )
+
+
+async def _talk(
+    conversation_id: str, clusters: tuple[Traffic, Traffic], over: asyncio.Event
+) -> None:
+    """Write to both in turn, whether or not there was an answer, until it is over."""
+    sending = []
+    for number, traffic in enumerate(itertools.cycle(clusters)):
+        if over.is_set():
+            break
+        sending.append(
+            asyncio.create_task(traffic.send(message(conversation_id, f"text {number}")))
+        )
+        await asyncio.sleep(PAUSE_SECONDS)
+    await asyncio.gather(*sending)
+
+
+async def _epochs(inside: Inside, ids: list[str]) -> list[int]:
+    rows = await inside.rows(
+        """select conversation_id, epoch from conversations
+        where conversation_id = any($1::text[]) order by conversation_id""",
+        ids,
+    )
+    assert len(rows) == len(ids)
+    return [int(row["epoch"]) for row in rows]
+
+
+async def _says(server: Server, status: str) -> None:
+    """Wait until a cluster says so of itself."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=5) as client:
+
+        async def says_so() -> bool:
+            said: str = (await client.get("/health")).json()["status"]
+            return said == status
+
+        await wait_for(says_so, NOTICED_SECONDS, f"/health says {status}")
+
+
+def _check_answers(*traffics: Traffic) -> None:
+    for traffic in traffics:
+        assert not traffic.refusals, f"refused: {traffic.refusals}"
+        assert not traffic.broken
+        words = set(traffic.statuses())
+        assert words <= {"completed", "locked", "restart_needed", "processing"}, words
