@@ -136,8 +136,14 @@ class _Soak:
     ) -> Report:
         stubs, ids, accepted = self._stack.stubs, load.conversation_ids, load.accepted()
         history = await History.read(self._stack.postgres.url, stubs, ids)
-        history.check(accepted, is_undisturbed=False)
-        turns = [it for jobs in history.jobs.values() for it in jobs if it["is_committed"]]
+        history.check(
+            accepted,
+            is_undisturbed=False,
+            requests=[it for entrance in entrances for it in entrance.requests],
+            calls_may_overlap=True,
+            may_deliver_late=True,
+        )
+        turns = [turn for story in history.stories.values() for turn in story.turns]
         deliveries = [it for key in ids for it in stubs.delivered(key)]
         calls = [stubs.ai_calls(it) for it in ids]
         memory_after = await asyncio.to_thread(self._stack.memory_mib)
