@@ -112,14 +112,29 @@ def _spread(seconds: Sequence[float]) -> str:
 def takeover_seconds(
     calls_of: Iterable[Sequence[AiCallRecord]], faults: Sequence[FaultRecord]
 ) -> dict[str, list[float]]:
-    """Return, by the fault that was latest, how long a cut-off AI call waited for the next."""
+    """Return, by the fault that was latest, how long a cut-off turn waited for its next AI call.
+
+    A turn that another owner had begun again before it was cut off is no interruption.
+    """
     found: defaultdict[str, list[float]] = defaultdict(list)
     for calls in calls_of:
         for call in calls:
             if call.cut_off_at is None:
                 continue
-            later = [it.started_at for it in calls if it.started_at > call.cut_off_at]
+            again = _begun_again_at(call, calls)
             causes = [it for it in faults if it.began_at <= call.cut_off_at + 0.05]
-            if later and causes:
-                found[causes[-1].name].append(min(later) - call.cut_off_at)
+            if again is not None and again > call.cut_off_at and causes:
+                found[causes[-1].name].append(again - call.cut_off_at)
     return dict(found)
+
+
+def _begun_again_at(call: AiCallRecord, calls: Sequence[AiCallRecord]) -> float | None:
+    messages = set(call.body["message_ids"])
+    return min(
+        (
+            it.started_at
+            for it in calls
+            if it.started_at > call.started_at and messages & set(it.body["message_ids"])
+        ),
+        default=None,
+    )
