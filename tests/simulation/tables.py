@@ -190,6 +190,8 @@ class Tables:
         for message_id in start.message_ids:
             conversation.messages[message_id].turn_job_id = job.job_id
         conversation.running_job_id = job.job_id
+        until = self.now + start.owner_ttl_seconds
+        conversation.owner_until = max(conversation.owner_until or until, until)
         if start.attempts > 0:
             self._free_others(conversation, start)
         return outcome
