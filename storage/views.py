@@ -106,6 +106,9 @@ class ConversationView:
     waiting_messages: int
     """Pending messages that are not in the running turn."""
     pending_messages: int
+    attempts: int = 0
+    """How many owners have begun to answer the first of them, the present one included; above 2 it
+    is tried alone."""
 
 
 @dataclass(frozen=True, slots=True)

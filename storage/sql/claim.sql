@@ -37,10 +37,12 @@ judged as materialized (
         -- themselves are counted, before they begin (start_turns).
         case
             when l.epoch = i.epoch + 1 and l.lock_id = i.lock_id then l.attempts
-            when not exists (
-                select from messages m
+            -- Not `exists`, which a plan may answer by reading all that is pending anywhere.
+            when (
+                select m.seq from messages m
                 where m.conversation_id = l.conversation_id and m.processed_at is null
-            ) then 0
+                limit 1
+            ) is null then 0
             else greatest(l.attempts, least(l.attempts + 1, 3))
         end as attempts,
         case

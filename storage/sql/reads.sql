@@ -83,6 +83,7 @@ select
     c.running_job_id::text as running_job_id,
     c.running_job_id is not null and coalesce(c.owner_until > now(), false) as ai_processing,
     c.last_position - c.context_start as context_size,
+    c.attempts,
     c.total_messages,
     c.last_message_id,
     c.last_message_timestamp,

@@ -112,26 +112,35 @@ assigned as (
     join decided d on d.turn = h.turn
     where m.id = h.id and d.is_done
 ),
-freed as (
+released as materialized (
     -- A turn that is tried again with its first message alone lets go of the others.
-    update messages m
-    set turn_job_id = null
+    select found.id, found.job_id, d.job_id as turn_job_id
     from decided d
+    cross join lateral (
+        select m.id, m.job_id
+        from messages m
+        where m.conversation_id = d.conversation_id
+            and m.processed_at is null
+            and m.turn_job_id = d.job_id
+        limit 1000
+    ) as found
     where d.is_done
         and d.attempts > 0
-        and m.conversation_id = d.conversation_id
-        and m.processed_at is null
-        and m.turn_job_id = d.job_id
-        and not exists (select from held h where h.turn = d.turn and h.id = m.id)
-    returning m.job_id, d.job_id as turn_job_id
+        and not exists (select from held h where h.turn = d.turn and h.id = found.id)
+),
+freed as (
+    update messages m
+    set turn_job_id = null
+    from released r
+    where m.id = r.id
 ),
 requeued as (
     update jobs j
     set status = 'queued', superseded_by = null, finished_at = null
-    from freed f
-    where j.id = f.job_id
-        and j.id <> f.turn_job_id
-        and j.superseded_by = f.turn_job_id
+    from released r
+    where j.id = r.job_id
+        and j.id <> r.turn_job_id
+        and j.superseded_by = r.turn_job_id
         and j.status = 'superseded'
 ),
 running as (
