@@ -12,16 +12,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayError, RayTaskError
+from ray._private.state import state as ray_state
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.gateway import Gateway
 from actors.host import ConversationHost
+from actors.nodes import Node
+from actors.peers import RemoteHost, RemoteSupervisor, RemoteWriter
 from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
-from actors.supervisor import Supervisor, actor_names
+from actors.supervisor import Supervisor
+from actors.threads import in_thread
 from storage.remote import actor_class, storage_writer_class
 from storage.settings import Settings
 
@@ -31,11 +37,14 @@ log = structlog.get_logger()
 
 NAMESPACE = "chat-orchestrator"
 SUPERVISOR = "supervisor"
+HEAD_RESOURCE = "node:__internal_head__"
 MAX_CONCURRENT_CALLS = 1_000
 STOP_SECONDS = 10.0
+LOOKUP_SECONDS = 2.0
 
 _ACTOR_OPTIONS: dict[str, Any] = {
-    "num_cpus": 0,
+    # Next to nothing, so that nodes with no CPUs to give (``--num-cpus=0``) get no actors.
+    "num_cpus": 0.001,
     "lifetime": "detached",
     "namespace": NAMESPACE,
     "get_if_exists": True,
@@ -45,72 +54,56 @@ _ACTOR_OPTIONS: dict[str, Any] = {
 }
 
 
-class _Peer:
-    """Another actor, found by its name when it is first called, and again after a failure."""
+class _Actor:
+    """An actor, found by its name when it is first called, and again when it has died."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._handle: Any = None
+        self._lookup: asyncio.Future[Any] | None = None
 
     async def call(self, method: str, *arguments: object) -> Any:
         """Call a method. Raises ``PeerUnavailable``."""
         try:
-            if self._handle is None:
-                self._handle = await asyncio.to_thread(ray.get_actor, self._name, NAMESPACE)
-            return await getattr(self._handle, method).remote(*arguments)
+            handle = await self._found()
+            return await getattr(handle, method).remote(*arguments)
         except RayTaskError as error:
             log.exception("call_failed", actor=self._name, method=method)
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-        except (RayError, ValueError, ConnectionError) as error:
-            self._handle = None
+        except ActorUnavailableError as error:
+            # The handle stays: the actor may be back any moment, and finding it takes Ray's head.
+            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
+        except (RayError, ValueError, ConnectionError, TimeoutError) as error:
+            if self._lookup is not None and self._lookup.done():
+                self._lookup = None
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
 
-
-class _RemoteHost(_Peer):
-    async def receive(self, envelopes: bytes) -> None:
-        await self.call("receive", envelopes)
-
-    async def next_outcomes(self, ingress_id: str) -> bytes:
-        return cast("bytes", await self.call("next_outcomes", ingress_id))
-
-    async def ping(self, table: bytes | None) -> bytes:
-        return cast("bytes", await self.call("ping", table))
-
-    async def drain(self, timeout_seconds: float) -> None:
-        await self.call("drain", timeout_seconds)
-
-    async def deliveries(self) -> list[dict[str, object]]:
-        return cast("list[dict[str, object]]", await self.call("deliveries"))
-
-
-class _RemoteWriter(_Peer):
-    async def execute(self, batch: bytes) -> bytes:
-        return cast("bytes", await self.call("execute", batch))
-
-    async def ping(self) -> bool:
-        return bool(await self.call("ping"))
-
-
-class _RemoteSupervisor(_Peer):
-    async def watch(self, version: int) -> bytes:
-        return cast("bytes", await self.call("watch", version))
+    async def _found(self) -> Any:
+        """Return its handle. While Ray's head is away that waits in a thread, and not for long."""
+        if self._lookup is None:
+            self._lookup = in_thread(ray.get_actor, self._name, NAMESPACE)
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            return await asyncio.shield(self._lookup)
 
 
 class RayDirectory:
     """Finds actors by their names in Ray."""
 
     def __init__(self) -> None:
-        self._hosts: dict[str, _RemoteHost] = {}
-        self._writers: dict[str, _RemoteWriter] = {}
-        self._supervisor = _RemoteSupervisor(SUPERVISOR)
+        self._hosts: dict[str, RemoteHost] = {}
+        self._writers: dict[str, RemoteWriter] = {}
+        self._supervisor = RemoteSupervisor(_Actor(SUPERVISOR))
 
     def host(self, name: str) -> HostPort:
         """Return a host."""
-        return self._hosts.setdefault(name, _RemoteHost(name))
+        if name not in self._hosts:
+            self._hosts[name] = RemoteHost(_Actor(name))
+        return self._hosts[name]
 
     def writer(self, name: str) -> WriterPort:
         """Return a writer."""
-        return self._writers.setdefault(name, _RemoteWriter(name))
+        if name not in self._writers:
+            self._writers[name] = RemoteWriter(_Actor(name))
+        return self._writers[name]
 
     def supervisor(self) -> SupervisorPort:
         """Return the supervisor."""
@@ -123,17 +116,45 @@ class RayActorFactory:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def make_host(self, name: str) -> None:
-        """Make a ``ConversationHost``, or find it."""
+    def nodes(self) -> list[Node]:
+        """Return the machines that are alive. Raises ``PeerUnavailable``."""
+        with _head_needed():
+            draining = ray_state.get_draining_nodes()
+            return [
+                Node(
+                    node_id=it["NodeID"],
+                    is_head=HEAD_RESOURCE in it["Resources"],
+                    has_cpus=it["Resources"].get("CPU", 0) > 0,
+                    is_draining=it["NodeID"] in draining,
+                )
+                for it in ray.nodes()  # type: ignore[no-untyped-call]
+                if it["Alive"]
+            ]
+
+    def make_host(self, name: str, node_id: str) -> None:
+        """Make a ``ConversationHost`` on a node, or find it. Raises ``PeerUnavailable``."""
         level = self._settings.effective_log_level
-        actor = actor_class(ConversationHost, level, name=name, **_ACTOR_OPTIONS)
-        actor.remote(name, self._settings, RayDirectory())
+        place = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        actor = actor_class(
+            ConversationHost, level, name=name, scheduling_strategy=place, **_ACTOR_OPTIONS
+        )
+        with _head_needed():
+            actor.remote(name, self._settings, RayDirectory())
 
     def make_writer(self, name: str) -> None:
-        """Make a ``StorageWriter``, or find it."""
+        """Make a ``StorageWriter``, or find it. Raises ``PeerUnavailable``."""
         level = self._settings.effective_log_level
         writer = storage_writer_class(level, name=name, **_ACTOR_OPTIONS)
-        writer.remote(self._settings.postgres_dsn)
+        with _head_needed():
+            writer.remote(self._settings.postgres_dsn)
+
+
+@contextmanager
+def _head_needed() -> Iterator[None]:
+    try:
+        yield
+    except (RayError, ValueError, RuntimeError, ConnectionError) as error:
+        raise PeerUnavailable(f"Ray's head: {type(error).__name__}") from error
 
 
 def start_cluster(settings: Settings, directory: Path) -> str:
@@ -204,17 +225,17 @@ async def open_gateway(settings: Settings) -> Gateway:
 
 async def stop(settings: Settings) -> None:
     """Let the hosts finish their turns, then end all actors of the cluster."""
-    hosts, writers = actor_names(settings)
+    names = await in_thread(list_named_actors)
     _end(SUPERVISOR)
-    await asyncio.gather(*(_drain(name) for name in hosts))
-    for name in (*hosts, *writers):
+    await asyncio.gather(*(_drain(name) for name in names if name.startswith("host-")))
+    for name in names:
         _end(name)
 
 
 async def _drain(name: str) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS + 1):
-            await _RemoteHost(name).drain(STOP_SECONDS)
+            await RemoteHost(_Actor(name)).drain(STOP_SECONDS)
     except (PeerUnavailable, TimeoutError):
         return  # what it leaves is done by the next start
 

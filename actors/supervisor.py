@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from actors.codec import ClusterReport, HostReport, decode_host_report, encode
+from actors.nodes import Node, writer_names
 from actors.ports import Directory, PeerUnavailable
+from actors.roster import ActorFactory, Roster
 from actors.router import Host, RoutingTable
 from actors.sweeper import Sweeper
 from storage.settings import Settings
 
-__all__ = ["ActorFactory", "Supervisor", "actor_names"]
+__all__ = ["Supervisor"]
 
 log = structlog.get_logger()
 
@@ -23,25 +25,10 @@ PING_INTERVAL_SECONDS = 0.5
 PING_TIMEOUT_SECONDS = 2.0
 """A host that has not answered for so long leaves the routing table."""
 WATCH_SECONDS = 0.5
-
-
-def actor_names(settings: Settings) -> tuple[list[str], list[str]]:
-    """Return the names of the hosts and of the writers that a cluster has."""
-    hosts = [f"host-{number}" for number in range(settings.conversation_hosts)]
-    writers = [f"writer-{number}" for number in range(settings.storage_writers)]
-    return hosts, writers
-
-
-class ActorFactory(Protocol):
-    """Makes the actors that the supervisor looks after. Making one that is there finds it."""
-
-    def make_host(self, name: str) -> None:
-        """Make a ``ConversationHost``."""
-        ...
-
-    def make_writer(self, name: str) -> None:
-        """Make a ``StorageWriter``."""
-        ...
+NODES_SECONDS = 1.0
+"""How often the machines of the cluster are counted."""
+DRAIN_SECONDS = 120.0
+"""How long the last turns of a host may take whose machine is about to go."""
 
 
 class Supervisor:
@@ -52,8 +39,12 @@ class Supervisor:
 
     def __init__(self, settings: Settings, directory: Directory, factory: ActorFactory) -> None:
         self._directory = directory
-        self._factory = factory
-        self._hosts, self._writers = actor_names(settings)
+        self._writers = writer_names(settings)
+        self._roster = Roster(factory, settings)
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._unheard: set[str] | None = None
+        """Those of the start that no ping has been tried with yet; None: they are not known."""
+        self._leaving: set[str] = set()
         # Newer than any table of an earlier incarnation.
         self._table = RoutingTable(version=time.time_ns() // 1_000_000)
         self._reports: dict[str, tuple[HostReport, float]] = {}
@@ -92,24 +83,54 @@ class Supervisor:
         async with self._starting:
             if self._tasks:
                 return
-            for name in self._writers:
-                self._factory.make_writer(name)
-            for name in self._hosts:
-                self._factory.make_host(name)
             for work in (self._watch_hosts(), self._watch_writers(), self._sweeper.run()):
                 self._spawn(work)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _watch_hosts(self) -> None:
-        await asyncio.gather(*(self._watch_host(name) for name in self._hosts))
+        """Watch the hosts that there should be: they follow the machines of the cluster."""
+        while True:
+            hosts = await self._roster.look(silent=lambda name: name not in self._reports)
+            if hosts is not None:
+                if self._unheard is None:
+                    self._unheard = set(hosts)
+                self._follow(hosts)
+            await asyncio.sleep(NODES_SECONDS)
+
+    def _follow(self, hosts: dict[str, Node]) -> None:
+        for name in hosts.keys() - self._watchers.keys():
+            self._watchers[name] = self._spawn(self._watch_host(name))
+        for name in self._watchers.keys() - hosts.keys():
+            log.info("host_gone", host=name)
+            self._watchers.pop(name).cancel()
+            self._reports.pop(name, None)
+        self._update_table([])
+        staying = [name for name, node in hosts.items() if not node.is_draining]
+        for name in hosts.keys() - set(staying) if staying else ():
+            if name not in self._leaving:
+                self._leaving.add(name)
+                self._spawn(self._drain(name))
+
+    async def _drain(self, name: str) -> None:
+        """Let a host hand all it has to the others, because its machine is about to go."""
+        log.info("host_leaves", host=name)
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS + 1):
+                await self._directory.host(name).drain(DRAIN_SECONDS)
+        except (PeerUnavailable, TimeoutError) as error:
+            log.warning("drain_failed", host=name, error=type(error).__name__)
+            self._leaving.discard(name)
 
     async def _watch_host(self, name: str) -> None:
         while True:
             has_answered = await self._hear_of(name)
+            if self._unheard:
+                self._unheard.discard(name)
             self._update_table(self._replaced(name))
             if not (has_answered and self._lacks_table(name)):
                 await asyncio.sleep(PING_INTERVAL_SECONDS)
@@ -145,6 +166,8 @@ class Supervisor:
         return [before.owner] if before is not None and before != present else []
 
     def _update_table(self, dead: list[str]) -> None:
+        if self._unheard or self._unheard is None:
+            return  # a table without those that have not been asked yet would move their shards
         now = time.monotonic()
         for name, (_, seen_at) in list(self._reports.items()):
             if now - seen_at > PING_TIMEOUT_SECONDS:

@@ -52,12 +52,12 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / f"server-{uuid.uuid4().hex[:6]}.log"
-        self._arguments = arguments
+        self.command = [sys.executable, "-m", "ingress.cli", "up", *arguments]
         # Ray's sockets need a short path.
         self.data_dir = Path(tempfile.mkdtemp(prefix="co-"))
         if os.geteuid() == 0:
             self.data_dir.chmod(0o711)  # PostgreSQL runs as another user
-        self._environment = {
+        self.environment = {
             **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")},
             "API_PORT": str(self.port),
             "API_HOST": "127.0.0.1",
@@ -74,9 +74,9 @@ class Server:
         """Start it and wait until it takes requests."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ingress.cli", "up", *self._arguments],
+                self.command,
                 cwd=self.data_dir,  # not the checkout: its .env is somebody's own
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -100,6 +100,22 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def end(self) -> None:
+        """Stop it if it runs, however it takes that, and remove its data."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def close(self) -> None:
         """Stop it, check that it stopped as it should, and remove its data."""
