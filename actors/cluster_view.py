@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from actors.codec import ClusterReport, HostReport
 from actors.router import RoutingTable
 
@@ -34,6 +36,10 @@ class ClusterView:
             for name, is_healthy in report.writers.items()
             if not is_healthy
         }
+
+    def note_writers(self, writers: dict[str, bool]) -> None:
+        """Take in which writers reach the database, where no report says so."""
+        self.report = msgspec.structs.replace(self.report, writers=writers)
 
     def report_of(self, host: str) -> HostReport | None:
         """Return how a host is; None where that is not known."""

@@ -24,6 +24,7 @@ from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
 from actors.outcome import OutcomeKind
 from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavailable
+from actors.writer_health import healthy_writers
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
 from storage.records import Accepted, AcceptOutcome, NewMessage
@@ -41,6 +42,8 @@ UNDECIDED = frozenset({OutcomeKind.STARTED, OutcomeKind.LOCKED})
 REROUTE_INTERVAL_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 FETCH_TIMEOUT_SECONDS = 15.0
+WATCH_TIMEOUT_SECONDS = 5.0
+"""The supervisor answers within one second if it is there."""
 READY_SECONDS = 60.0
 DELIVERIES_TIMEOUT_SECONDS = 5.0
 MAX_DELIVERIES = 1_000
@@ -189,10 +192,13 @@ class Gateway:
         """Keep up with the cluster; a supervisor that is away changes nothing."""
         while True:
             try:
-                async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+                async with asyncio.timeout(WATCH_TIMEOUT_SECONDS):
                     answer = await self._directory.supervisor().watch(self._view.table.version)
             except (PeerUnavailable, TimeoutError) as error:
                 log.warning("supervisor_unreachable", error=type(error).__name__)
+                # Then see for ourselves whether messages can be stored.
+                names = self._view.table.writers
+                self._view.note_writers(await healthy_writers(self._directory, names))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._view.update(decode_cluster_report(answer))

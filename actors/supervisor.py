@@ -15,6 +15,7 @@ from actors.ports import Directory, PeerUnavailable
 from actors.roster import ActorFactory, Roster
 from actors.router import Host, RoutingTable
 from actors.sweeper import Sweeper
+from actors.writer_health import healthy_writers
 from storage.settings import Settings
 
 __all__ = ["Supervisor"]
@@ -182,11 +183,5 @@ class Supervisor:
 
     async def _watch_writers(self) -> None:
         while True:
-            for name in self._writers:
-                try:
-                    async with asyncio.timeout(PING_TIMEOUT_SECONDS):
-                        healthy = await self._directory.writer(name).ping()
-                except (PeerUnavailable, TimeoutError):
-                    healthy = False
-                self._writer_health[name] = healthy
+            self._writer_health = await healthy_writers(self._directory, self._writers)
             await asyncio.sleep(PING_INTERVAL_SECONDS)

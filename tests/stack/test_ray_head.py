@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
-from tests.stack.ask import message
+from tests.stack.ask import ENHANCED, message
 from tests.stack.conftest import settings_of
 from tests.stack.history import History
 from tests.stack.ray_nodes import Machine, RayCluster
-from tests.stack.server import ADMIN_TOKEN, Server, wait_for
+from tests.stack.server import MESSAGES_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.timeout(300)
 
 NOTICE_SECONDS = 30.0
 END_SECONDS = 30.0
-PATIENCE_SECONDS = 10
+REFUSAL_SECONDS = 20.0
+PATIENCE_SECONDS = 15
 """How long Ray's processes wait for a head that is away, then they end; 60 if nobody says."""
 
 
@@ -65,6 +66,35 @@ def ingress_on(machine: Machine, product: Server, directory: Path) -> Server:
         str(ingress.port),
     ]
     return ingress
+
+
+def refuse_until_the_end(ingress: Server) -> tuple[list[int], float]:
+    """Ask an instance whose Ray is gone until it ends; return its healths, and the longest wait.
+
+    No message may be taken any more, and nobody may be kept waiting.
+    """
+    process = ingress.process
+    assert process is not None
+    healths: list[int] = []
+    longest = 0.0
+    end = time.monotonic() + PATIENCE_SECONDS + END_SECONDS
+    with httpx.Client(
+        base_url=ingress.url,
+        headers={"Authorization": f"Bearer {MESSAGES_TOKEN}"},
+        timeout=REFUSAL_SECONDS,
+    ) as client:
+        while process.poll() is None:
+            assert time.monotonic() < end, "it does not end"
+            started_at = time.monotonic()
+            try:
+                refused = client.post(ENHANCED, json=message("nobody"))
+                assert refused.status_code == 503, refused.text
+                assert "Retry-After" in refused.headers
+                longest = max(longest, time.monotonic() - started_at)
+                healths.append(client.get("/health").status_code)
+            except httpx.TransportError:
+                process.wait(END_SECONDS)  # it ended while it was asked
+    return healths, longest
 
 
 async def status_of(server: Server) -> int:
@@ -149,7 +179,10 @@ async def test_without_that_the_cluster_is_started_again_and_nothing_is_lost(
             product.kill()
             cut_at = time.monotonic()
             await asyncio.to_thread(worker.cut_power)
-            print(await asyncio.to_thread(watch_the_end, ingress, cut_at))
+            healths, longest = await asyncio.to_thread(refuse_until_the_end, ingress)
+            assert 503 in healths
+            print(f"refused after {longest:.1f} s at most", end=", ")
+            print(f"ended {time.monotonic() - cut_at:.1f} s after Ray", end="; ")
             pending = History.pending(await History.read(postgres.url, stubs, ids))
             assert pending, "nothing was under way"
 
@@ -165,30 +198,3 @@ async def test_without_that_the_cluster_is_started_again_and_nothing_is_lost(
         ingress.end()
         product.end()
         cluster.close()
-
-
-def refusal(server: Server) -> tuple[int, float]:
-    """Send a message that is to be refused; return the status, and how long that took."""
-    started_at = time.monotonic()
-    answer = httpx.post(
-        f"{server.url}/api/v1/enhanced-handle-message",
-        json=message("nobody"),
-        headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
-        timeout=60,
-    )
-    return answer.status_code, time.monotonic() - started_at
-
-
-def watch_the_end(ingress: Server, cut_at: float) -> str:
-    process = ingress.process
-    assert process is not None
-    seen = []
-    while process.poll() is None and time.monotonic() - cut_at < 60:
-        try:
-            health = httpx.get(f"{ingress.url}/health", timeout=20).status_code
-            answer = refusal(ingress)
-        except httpx.TransportError as error:
-            health, answer = type(error).__name__, None
-        seen.append((round(time.monotonic() - cut_at, 1), health, answer))
-        time.sleep(0.5)
-    return f"{seen} ended {process.poll()} after {time.monotonic() - cut_at}"
