@@ -45,7 +45,7 @@ class Supervisor:
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._unheard: set[str] | None = None
         """Those of the start that no ping has been tried with yet; None: they are not known."""
-        self._leaving: set[str] = set()
+        self._drains: dict[str, asyncio.Task[None]] = {}
         # Newer than any table of an earlier incarnation.
         self._table = RoutingTable(version=time.time_ns() // 1_000_000)
         self._reports: dict[str, tuple[HostReport, float]] = {}
@@ -110,12 +110,20 @@ class Supervisor:
             log.info("host_gone", host=name)
             self._watchers.pop(name).cancel()
             self._reports.pop(name, None)
+            self._drains.pop(name, None)
+            (self._unheard or set()).discard(name)
         self._update_table([])
-        staying = [name for name, node in hosts.items() if not node.is_draining]
-        for name in hosts.keys() - set(staying) if staying else ():
-            if name not in self._leaving:
-                self._leaving.add(name)
-                self._spawn(self._drain(name))
+        leaving = [name for name, node in hosts.items() if node.is_draining]
+        if len(leaving) < len(hosts):  # else there is nobody to hand anything to
+            for name in leaving:
+                self._let_leave(name)
+
+    def _let_leave(self, name: str) -> None:
+        known = self._reports.get(name)
+        under_way = self._drains.get(name)
+        is_idle = under_way is None or under_way.done()
+        if known is not None and not known[0].is_draining and is_idle:
+            self._drains[name] = self._spawn(self._drain(name))
 
     async def _drain(self, name: str) -> None:
         """Let a host hand all it has to the others, because its machine is about to go."""
@@ -125,7 +133,6 @@ class Supervisor:
                 await self._directory.host(name).drain(DRAIN_SECONDS)
         except (PeerUnavailable, TimeoutError) as error:
             log.warning("drain_failed", host=name, error=type(error).__name__)
-            self._leaving.discard(name)
 
     async def _watch_host(self, name: str) -> None:
         while True:

@@ -11,7 +11,7 @@ import pytest
 from tests.servers import PostgresServer, start_postgres, start_redis
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
-from tests.stack.history import History
+from tests.stack.history import History, install_audit
 from tests.stack.ray_nodes import RayCluster
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
@@ -54,6 +54,7 @@ def server(
         "CONVERSATION_HOSTS": "1",
     }
     running = Server(tmp_path_factory.mktemp("nodes"), **settings).start()
+    install_audit(postgres.url)
     yield running
     running.close()
     redis.stop()
@@ -98,7 +99,7 @@ async def test_a_node_added_under_load_takes_its_share_and_no_turn_is_done_twice
         await traffic.send_all([message(it, "once more") for it in ids])
 
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=True)
+        history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
         assert not traffic.refusals
         assert not traffic.broken
         assert "processing" not in traffic.statuses()
@@ -132,7 +133,7 @@ async def test_a_node_that_is_drained_under_load_hands_over_what_it_has(
         await traffic.send_all([message(it, "when it is gone") for it in ids])
 
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=True)
+        history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
         assert not traffic.refusals
         assert not traffic.broken
         assert "processing" not in traffic.statuses()
@@ -146,10 +147,8 @@ async def test_a_node_that_dies_under_load_costs_nobody_a_message(
     dying = await asyncio.to_thread(cluster.add)
     await hosts_become(server, 2)
     ids = conversations_for(stubs, "dying")
-    for conversation_id in ids:
-        stubs.delay(conversation_id, 2.5)  # so that the power cut comes before the answers
     async with open_traffic(server.url, concurrency=200) as traffic:
-        sending = await in_the_middle(traffic, stubs, ids)
+        sending = await in_the_middle(traffic, stubs, ids, more_seconds=2.5)
         assert len(await owners(server, ids)) == 2
         await asyncio.to_thread(dying.cut_power)
         died_at = time.monotonic()
@@ -159,7 +158,7 @@ async def test_a_node_that_dies_under_load_costs_nobody_a_message(
         await traffic.send_all([message(it, "when it is gone") for it in ids])
 
         history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-        history.check(traffic.bodies, is_undisturbed=False)
+        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
         assert "processing" not in traffic.statuses()
         assert await owners(server, ids) == {"host-0"}
         print(f"node dead: out of the table after {gone_after:.1f} s at most", end="; ")
