@@ -111,42 +111,51 @@ class RayDirectory:
 
 
 class RayActorFactory:
-    """Makes the actors that the supervisor looks after."""
+    """Makes the actors that the supervisor looks after; in threads, since Ray's head may be away.
+
+    All methods raise ``PeerUnavailable``.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def nodes(self) -> list[Node]:
-        """Return the machines that are alive. Raises ``PeerUnavailable``."""
-        with _head_needed():
-            draining = ray_state.get_draining_nodes()
-            return [
-                Node(
-                    node_id=it["NodeID"],
-                    is_head=HEAD_RESOURCE in it["Resources"],
-                    has_cpus=it["Resources"].get("CPU", 0) > 0,
-                    is_draining=it["NodeID"] in draining,
-                )
-                for it in ray.nodes()  # type: ignore[no-untyped-call]
-                if it["Alive"]
-            ]
+    async def nodes(self) -> list[Node]:
+        """Return the machines that are alive."""
+        return await in_thread(_nodes)
 
-    def make_host(self, name: str, node_id: str) -> None:
-        """Make a ``ConversationHost`` on a node, or find it. Raises ``PeerUnavailable``."""
+    async def make_host(self, name: str, node_id: str) -> None:
+        """Make a ``ConversationHost`` on a node, or find it."""
         level = self._settings.effective_log_level
         place = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        actor = actor_class(
-            ConversationHost, level, name=name, scheduling_strategy=place, **_ACTOR_OPTIONS
-        )
-        with _head_needed():
-            actor.remote(name, self._settings, RayDirectory())
+        options = {**_ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
+        actor = actor_class(ConversationHost, level, **options)
+        await in_thread(_make, actor, name, self._settings, RayDirectory())
 
-    def make_writer(self, name: str) -> None:
-        """Make a ``StorageWriter``, or find it. Raises ``PeerUnavailable``."""
+    async def make_writer(self, name: str) -> None:
+        """Make a ``StorageWriter``, or find it."""
         level = self._settings.effective_log_level
         writer = storage_writer_class(level, name=name, **_ACTOR_OPTIONS)
-        with _head_needed():
-            writer.remote(self._settings.postgres_dsn)
+        await in_thread(_make, writer, self._settings.postgres_dsn)
+
+
+def _make(actor: Any, *arguments: object) -> None:
+    with _head_needed():
+        actor.remote(*arguments)
+
+
+def _nodes() -> list[Node]:
+    with _head_needed():
+        draining = ray_state.get_draining_nodes()
+        return [
+            Node(
+                node_id=it["NodeID"],
+                is_head=HEAD_RESOURCE in it["Resources"],
+                has_cpus=it["Resources"].get("CPU", 0) > 0,
+                is_draining=it["NodeID"] in draining,
+            )
+            for it in ray.nodes()  # type: ignore[no-untyped-call]
+            if it["Alive"]
+        ]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import structlog
 
 from actors.nodes import Node, host_names, writer_names
 from actors.ports import PeerUnavailable
-from actors.threads import in_thread
 from storage.settings import Settings
 
 __all__ = ["ActorFactory", "Roster"]
@@ -20,19 +19,19 @@ log = structlog.get_logger()
 class ActorFactory(Protocol):
     """Makes the actors that the supervisor looks after. Making one that is there finds it.
 
-    All methods block for as long as Ray's head is away, and raise ``PeerUnavailable`` when that
+    All methods wait for as long as Ray's head is away, and raise ``PeerUnavailable`` when that
     is too long.
     """
 
-    def nodes(self) -> list[Node]:
+    async def nodes(self) -> list[Node]:
         """Return the machines of the cluster that are alive."""
         ...
 
-    def make_host(self, name: str, node_id: str) -> None:
+    async def make_host(self, name: str, node_id: str) -> None:
         """Make a ``ConversationHost`` on a node; it ends with that node."""
         ...
 
-    def make_writer(self, name: str) -> None:
+    async def make_writer(self, name: str) -> None:
         """Make a ``StorageWriter``."""
         ...
 
@@ -52,17 +51,14 @@ class Roster:
         head is away.
         """
         try:
-            return await in_thread(self._look, silent)
+            while self._missing_writers:
+                await self._factory.make_writer(self._missing_writers[-1])
+                self._missing_writers.pop()
+            hosts = host_names(await self._factory.nodes(), self._hosts_each)
+            for name, node in hosts.items():
+                if silent(name) and not node.is_draining:
+                    await self._factory.make_host(name, node.node_id)
         except PeerUnavailable as error:
             log.warning("nodes_unknown", error=str(error))
             return None
-
-    def _look(self, silent: Callable[[str], bool]) -> dict[str, Node]:
-        while self._missing_writers:
-            self._factory.make_writer(self._missing_writers[-1])
-            self._missing_writers.pop()
-        hosts = host_names(self._factory.nodes(), self._hosts_each)
-        for name, node in hosts.items():
-            if silent(name) and not node.is_draining:
-                self._factory.make_host(name, node.node_id)
         return hosts

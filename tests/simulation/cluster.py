@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from actors.codec import decode_envelopes
 from actors.host import ConversationHost
+from actors.nodes import Node
 from actors.ports import HostPort, SupervisorPort, WriterPort
 from actors.supervisor import Supervisor
 from storage.settings import Settings
@@ -74,11 +75,19 @@ class Cluster:
     def supervisor(self) -> SupervisorPort:
         return cast("SupervisorPort", _Peer(self._network, f"{self.name}/supervisor"))
 
-    def make_host(self, name: str) -> None:
-        self._start(name, lambda: ConversationHost(name, self.settings, self))
+    async def nodes(self) -> list[Node]:
+        return [Node(node_id=self.name, is_head=True, has_cpus=True)]
 
-    def make_writer(self, name: str) -> None:
-        self._start(name, lambda: StorageWriter(self.settings.postgres_dsn or ""))
+    async def make_host(self, name: str, node_id: str) -> None:
+        self._make(name, lambda: ConversationHost(name, self.settings, self))
+
+    async def make_writer(self, name: str) -> None:
+        self._make(name, lambda: StorageWriter(self.settings.postgres_dsn or ""))
+
+    def _make(self, name: str, make: Callable[[], object]) -> None:
+        """Start what was never there; one that has died is started again by ``kill``."""
+        if f"{self.name}/{name}" not in self._processes:
+            self._start(name, make)
 
     def _supervisor(self) -> Supervisor:
         return Supervisor(self.settings, self, self)

@@ -22,15 +22,15 @@ class Ray:
         self.is_away = False
         self.made: list[tuple[str, str | None]] = []
 
-    def nodes(self) -> list[Node]:
+    async def nodes(self) -> list[Node]:
         if self.is_away:
             raise PeerUnavailable("Ray's head: GetTimeoutError")
         return self.machines
 
-    def make_host(self, name: str, node_id: str) -> None:
+    async def make_host(self, name: str, node_id: str) -> None:
         self.made.append((name, node_id))
 
-    def make_writer(self, name: str) -> None:
+    async def make_writer(self, name: str) -> None:
         self.made.append((name, None))
 
 

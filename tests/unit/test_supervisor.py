@@ -58,7 +58,9 @@ class World:
         self.hosts: dict[str, PretendedHost] = {}
         settings = Settings(conversation_hosts=1, _env_file=None)
         self.supervisor = Supervisor(settings, cast("Directory", self), self.ray)
-        self.work: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.supervisor._spawn(self.supervisor._watch_hosts())
 
     def host(self, name: str) -> PretendedHost:
         return self.hosts.setdefault(name, PretendedHost(name))
@@ -79,19 +81,22 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(module, "PING_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(module, "PING_TIMEOUT_SECONDS", 0.1)
     made = World(HEAD, WORKER)
-    made.work = made.supervisor._spawn(made.supervisor._watch_hosts())
     yield made
-    tasks = [made.work, *made.supervisor._watchers.values(), *made.supervisor._tasks]
+    tasks = [*made.supervisor._watchers.values(), *made.supervisor._tasks]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_hosts_of_all_machines_are_in_the_table(world: World) -> None:
+    world.start()
     await world.becomes("host-0", "host-bbbbbbbb-0")
 
 
-async def test_the_first_table_waits_until_every_host_was_asked(world: World) -> None:
+async def test_the_first_table_waits_until_every_host_was_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PING_TIMEOUT_SECONDS", 30.0)
     asked = asyncio.Event()
     released = asyncio.Event()
     slow = world.host("host-0")
@@ -103,6 +108,7 @@ async def test_the_first_table_waits_until_every_host_was_asked(world: World) ->
         return await answer(table)
 
     slow.ping = ping  # type: ignore[method-assign]
+    world.start()
     await asked.wait()
     await asyncio.sleep(0.05)
     assert world.table == []
@@ -112,10 +118,12 @@ async def test_the_first_table_waits_until_every_host_was_asked(world: World) ->
 
 async def test_a_silent_host_does_not_hold_up_the_first_table_for_ever(world: World) -> None:
     world.host("host-0").is_silent = True
+    world.start()
     await world.becomes("host-bbbbbbbb-0")
 
 
 async def test_a_machine_that_is_gone_takes_its_hosts_out_of_the_table(world: World) -> None:
+    world.start()
     await world.becomes("host-0", "host-bbbbbbbb-0")
     world.ray.machines.remove(WORKER)
     await world.becomes("host-0")
@@ -123,6 +131,7 @@ async def test_a_machine_that_is_gone_takes_its_hosts_out_of_the_table(world: Wo
 
 
 async def test_a_machine_that_joins_gets_hosts(world: World) -> None:
+    world.start()
     await world.becomes("host-0", "host-bbbbbbbb-0")
     world.ray.machines.append(Node(node_id="c" * 56, is_head=False, has_cpus=True))
     await world.becomes("host-0", "host-bbbbbbbb-0", "host-cccccccc-0")
@@ -130,6 +139,7 @@ async def test_a_machine_that_joins_gets_hosts(world: World) -> None:
 
 
 async def test_while_rays_head_is_away_the_table_follows_the_pings_alone(world: World) -> None:
+    world.start()
     await world.becomes("host-0", "host-bbbbbbbb-0")
     world.ray.is_away = True
     world.host("host-0").is_silent = True
@@ -139,6 +149,7 @@ async def test_while_rays_head_is_away_the_table_follows_the_pings_alone(world: 
 
 
 async def test_a_machine_that_is_drained_hands_its_shards_to_the_others(world: World) -> None:
+    world.start()
     await world.becomes("host-0", "host-bbbbbbbb-0")
     leaving = Node(node_id=WORKER.node_id, is_head=False, has_cpus=True, is_draining=True)
     world.ray.machines[1] = leaving
@@ -147,6 +158,7 @@ async def test_a_machine_that_is_drained_hands_its_shards_to_the_others(world: W
 
 
 async def test_the_last_machine_is_not_drained(world: World) -> None:
+    world.start()
     await world.becomes("host-0", "host-bbbbbbbb-0")
     world.ray.machines[:] = [
         Node(node_id=it.node_id, is_head=it.is_head, has_cpus=True, is_draining=True)
