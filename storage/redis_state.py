@@ -7,7 +7,6 @@ read is None.
 from __future__ import annotations
 
 import heapq
-import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -27,6 +26,7 @@ LARGEST_INDEX_KEY = 10_000
 
 _log = structlog.get_logger(__name__)
 _WRITE = Script("write_state")
+_NOTE = Script("note_activity")
 _CONTEXT = msgspec.msgpack.Decoder(list[ContextEntry])
 _FIELDS = (
     "epoch",
@@ -57,7 +57,7 @@ class CachedState(Record, frozen=True):
     status: str
     owner: str
     last_activity_at: float
-    """Unix seconds."""
+    """Unix seconds, by its owner's clock."""
     context: list[ContextEntry] | None = None
     """Oldest first; None where it was not asked for."""
 
@@ -119,7 +119,7 @@ class StateCache:
         return sum(reply == 1 for reply in (replies or [])[: len(conversation_ids)])
 
     async def recent(self, limit: int) -> list[tuple[str, float]]:
-        """Return the conversations last active, newest first, with their Unix seconds."""
+        """Return the conversations last active, newest first, with Unix seconds of Redis."""
         replies = await self._client.run(
             [("ZREVRANGE", _index_key(n), 0, limit - 1, "WITHSCORES") for n in range(INDEX_KEYS)]
         )
@@ -147,18 +147,11 @@ class StateCache:
             return None
 
     def _index_commands(self, states: Iterable[CachedState]) -> list[Command]:
-        scores = {it.conversation_id: it.last_activity_at for it in states}
-        oldest = time.time() - self._ttl_seconds
-        commands: list[Command] = []
-        for key, members in _by_index_key(scores).items():
-            pairs = [part for member in members for part in (scores[member], member)]
-            commands += [
-                ("ZADD", key, "GT", *pairs),
-                ("ZREMRANGEBYSCORE", key, "-inf", oldest),
-                ("ZREMRANGEBYRANK", key, 0, -LARGEST_INDEX_KEY - 1),
-                ("EXPIRE", key, self._ttl_seconds),
-            ]
-        return commands
+        groups = _by_index_key(it.conversation_id for it in states)
+        return [
+            _NOTE.call(key, self._ttl_seconds, LARGEST_INDEX_KEY, *members)
+            for key, members in groups.items()
+        ]
 
 
 def state_key(conversation_id: str) -> str:
