@@ -14,7 +14,7 @@ import pytest
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
 from tests.stack.ask import message
 from tests.stack.conftest import LEASE_SECONDS, settings_of
-from tests.stack.history import History
+from tests.stack.history import History, install_audit
 from tests.stack.processes import (
     actor_processes,
     busiest_host,
@@ -62,6 +62,7 @@ def victim(
     """A server of our own, with a database and a Redis that survive it."""
     settings = settings_of(stubs, postgres, redis)
     server = Server(tmp_path_factory.mktemp("crash"), **settings).start()
+    install_audit(postgres.url)
     yield server
     server.close()
 
@@ -87,7 +88,7 @@ async def test_a_killed_hosts_turns_are_done_by_its_successor(
         await sending
 
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False)
+        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
         assert len(traffic.bodies) == 2 * CONVERSATIONS
         taken_over = taken_over_after(stubs, ids, killed_at)
         assert taken_over, "the killed host had no turns"
@@ -114,7 +115,7 @@ async def test_a_killed_hosts_answers_are_delivered_by_its_successor_under_their
     killed_at = time.monotonic()
 
     history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
     assert {it["delivery_status"] for jobs in history.jobs.values() for it in jobs} == {"sent"}
     print(f"outbox: all delivered {time.monotonic() - killed_at:.1f} s after the host was killed")
 
@@ -130,7 +131,7 @@ async def test_a_killed_writer_costs_nobody_a_message(
         await sending
 
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False)
+        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
         assert len(traffic.bodies) == 3 * CONVERSATIONS
         print(f"writer: {len(traffic.refusals)} refused, then taken", end="; ")
         print(f"longest wait of a caller {max(traffic.waits):.1f} s")
@@ -154,7 +155,7 @@ async def test_a_killed_supervisor_is_not_missed(
 
         await wait_for(is_back, 20, "the supervisor runs again")
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=True)
+        history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
 
 
 async def test_supervisor_and_host_may_die_at_the_same_moment(
@@ -169,7 +170,7 @@ async def test_supervisor_and_host_may_die_at_the_same_moment(
         await sending
 
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False)
+        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
         taken_over = taken_over_after(stubs, ids, killed_at)
         print(f"supervisor and host: taken over after up to {taken_over[-1]:.1f} s", end="; ")
         print(f"longest wait of a caller {max(traffic.waits):.1f} s")
@@ -193,7 +194,7 @@ async def test_a_host_that_wakes_after_its_leases_lapsed_does_nothing_for_its_su
             sleeper.resume()
         await traffic.send_all([message(it, "good morning") for it in ids])
         history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False)
+        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
         print(f"paused host: longest wait of a caller {max(traffic.waits):.1f} s")
         assert waited < LEASE_SECONDS + RESTART_SECONDS
         assert not traffic.refusals
@@ -215,7 +216,7 @@ async def test_nothing_is_lost_while_everything_dies_again_and_again(
                 await asyncio.sleep(1.0)
         await sending
         history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-        history.check(traffic.bodies, is_undisturbed=False)
+        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
         print(f"{kills} kills: longest wait of a caller {max(traffic.waits):.1f} s", end="; ")
         print(f"{len(traffic.refusals)} refused, then taken; answers {traffic.statuses()}")
         assert kills >= 3
@@ -249,6 +250,6 @@ async def test_after_a_power_cut_the_next_start_answers_what_was_accepted(
         print(f"power cut: {len(before)} jobs and messages pending, done", end=" ")
         print(f"{time.monotonic() - started_at:.1f} s after the next start took requests")
 
-    history.check(traffic.bodies, is_undisturbed=False)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
     assert len(traffic.bodies) == 2 * CONVERSATIONS
     assert psutil.pid_exists(victim.process.pid)

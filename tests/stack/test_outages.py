@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
 from tests.stack.ask import ENHANCED, message
 from tests.stack.conftest import LEASE_SECONDS, settings_of
-from tests.stack.history import History
+from tests.stack.history import History, install_audit
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import AI_SECONDS, conversations_for, in_the_middle, open_traffic
@@ -58,6 +58,7 @@ def tried(
     """A server of our own, on a database and a Redis of its own."""
     settings = settings_of(stubs, postgres, redis) | {"RESPONSE_WAIT_SECONDS": "20"}
     server = Server(tmp_path_factory.mktemp("outage"), **settings).start()
+    install_audit(postgres.url)
     yield server
     server.close()
 
@@ -135,7 +136,7 @@ async def away_during_turns(
         assert last["distributed_lock_used"] is True
 
     history = await History.when_over(postgres.url, stubs, [*ids, *fresh, slow])
-    history.check(traffic.bodies, is_undisturbed=False)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
     assert len(stubs.ai_calls(slow)) == 1, "a turn was given up although its owner lived"
     print(
         f"degraded after {noticed_after:.1f} s; longest wait {under_way:.1f} s under way,", end=" "
@@ -206,7 +207,7 @@ async def test_without_the_database_nothing_is_accepted_and_turns_wait_for_it(
         assert result["status"] in ("completed", "locked")
 
     history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
     calls = [call for it in ids for call in stubs.ai_calls(it)]
     seen = {message_id for call in calls for message_id in call.body["message_ids"]}
     print(f"healthy {recovered_after:.1f} s after the database was back;", end=" ")
@@ -238,7 +239,7 @@ async def test_a_turn_under_way_commits_when_the_database_is_back(
     assert result["status"] == "completed"
     assert len(stubs.ai_calls(conversation_id)) == 1, "the answer was thrown away"
     history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=True)
+    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
 
 
 async def test_both_may_be_away_at_once(
@@ -256,5 +257,5 @@ async def test_both_may_be_away_at_once(
         history = await History.when_over(postgres.url, stubs, ids)
         await asyncio.to_thread(redis.start)
         await health_becomes(tried, "healthy", 10)
-    history.check(traffic.bodies, is_undisturbed=False)
+    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
     print(f"both away: longest wait {max(traffic.waits):.1f} s")

@@ -1,4 +1,8 @@
-"""The way to PostgreSQL breaks at the worst moment, or the server does; what was said holds."""
+"""The way to PostgreSQL breaks at the worst moment, or the server does; what was said holds.
+
+The end of a turn, as the acceptance of a message, is one statement that commits by itself: what the
+proxy waits for, to cut a connection during that commit, is its parameters.
+"""
 
 from __future__ import annotations
 
