@@ -171,6 +171,21 @@ async def test_a_fallback_message_that_was_sent_stays_as_it_was(
     assert fallback.body["ai_response"] != answer.body["ai_response"]
 
 
+async def test_a_retry_while_a_turn_is_running_does_not_disturb_it(
+    client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs, conversation_id: str
+) -> None:
+    _, job_id = await fail(client, stubs, conversation_id)
+    turn = await start_turn(client, stubs, conversation_id)
+    waiting = await enhanced(client, message(conversation_id, "waiting"))
+    assert waiting["result"]["status"] == "locked"
+    retried = await retry(admin, job_id)
+    turn.finish()
+    assert (await turn.caller)["status"] == "restart_needed"
+    expected = [turn.job_id, waiting["result"]["job_id"], retried["job_id"]]
+    assert await delivered(stubs, conversation_id, 3) == expected
+    assert len(stubs.ai_calls(conversation_id)) == 4
+
+
 async def test_of_many_who_retry_one_dead_letter_one_wins(
     client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs, conversation_id: str
 ) -> None:
