@@ -9,11 +9,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 
 from tests.simulation.mutations import MUTATIONS
+from tests.simulation.planting import find
 from tests.simulation.simulation import Result, simulate
 
 CHUNK = 20
@@ -109,16 +109,6 @@ def _plant(seeds: int, processes: int) -> int:
             print(f"{name}: {said}"[:200], flush=True)
     print(f"{len(MUTATIONS)} planted bugs, {missed} not found within {seeds} seeds")
     return int(missed > 0)
-
-
-def find(name: str, seeds: int) -> tuple[str, Result | None]:
-    """Return the first seed that finds a planted bug."""
-    with MUTATIONS[name]():
-        for seed in range(seeds):
-            result = simulate(seed)
-            if result.violations:
-                return name, replace(result, lines=[])
-    return name, None
 
 
 if __name__ == "__main__":

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
 from storage.codec import OperationKind
 from storage.records import (
     Accepted,
-    AcceptOutcome,
-    DeliveryRecord,
-    DeliveryResult,
-    DeliveryStart,
     FencedOutcome,
     JobStatus,
     LeaseKind,
@@ -22,8 +19,10 @@ from storage.records import (
     TurnCommit,
     TurnStart,
 )
+from tests.simulation.accepting import accept
 from tests.simulation.checker import Checker
 from tests.simulation.claiming import claim
+from tests.simulation.delivering import record_delivery, start_delivery
 from tests.simulation.rows import ConversationRow, JobRow, MessageRow
 
 __all__ = ["UNSTORABLE", "Tables"]
@@ -43,16 +42,16 @@ class Tables:
         self.checker = checker
         self.conversations: dict[str, ConversationRow] = {}
         self.conversation_of_job: dict[str, str] = {}
-        self._seqs = count(1)
+        self.seqs = count(1)
         self._delivery_seqs = count(1)
         self._operations: dict[OperationKind, Callable[[Any], Any]] = {
             OperationKind.ACCEPT: self.accept,
-            OperationKind.CLAIM: lambda request: claim(self, request),
+            OperationKind.CLAIM: partial(claim, self),
             OperationKind.START_TURN: self.start_turn,
             OperationKind.COMMIT_TURN: self.commit_turn,
             OperationKind.SETTLE: self.settle,
-            OperationKind.START_DELIVERY: self.start_delivery,
-            OperationKind.RECORD_DELIVERY: self.record_delivery,
+            OperationKind.START_DELIVERY: partial(start_delivery, self),
+            OperationKind.RECORD_DELIVERY: partial(record_delivery, self),
             OperationKind.RENEW: self.renew,
         }
 
@@ -76,10 +75,12 @@ class Tables:
         if not isinstance(item, NewMessage):
             return False
         known = self.stored(item)
-        if known is None or known.processed_at is None or known.job_id != item.job_id:
-            return False
-        own = self.job(known.job_id)
-        return own is not None and own.status is JobStatus.REJECTED
+        if known is not None:
+            own = self.job(known.job_id)
+            is_revived = own is not None and own.status is JobStatus.REJECTED
+            if not is_revived or known.processed_at is None:
+                return False
+        return item.job_id in self.conversation_of_job
 
     def is_current(self, conversation: ConversationRow, epoch: int) -> bool:
         """The fence: whether an owner of this epoch may write."""
@@ -93,8 +94,6 @@ class Tables:
     def _of(self, conversation_id: str) -> ConversationRow:
         return self.conversations[conversation_id]
 
-    # ---------------------------------------------------------------------------- acceptance
-
     def stored(self, message: NewMessage) -> MessageRow | None:
         """Return the message that has this one's identity already."""
         conversation = self.conversations.get(message.conversation_id)
@@ -102,60 +101,7 @@ class Tables:
 
     def accept(self, message: NewMessage) -> Accepted:
         """Store a message, revive a rejected one, or say that it is a duplicate."""
-        if message.message_id is None or message.parts:
-            raise NotImplementedError("the simulated database knows no digests and no parts")
-        known = self.stored(message)
-        conversation = self.conversations.setdefault(
-            message.conversation_id, ConversationRow(message.conversation_id)
-        )
-        if known is None:
-            unfinished = len(conversation.pending())
-            row = MessageRow(message, message.job_id, next(self._seqs), self.now)
-            conversation.messages[row.message_id] = row
-            self._make_job(conversation, row)
-            return self._accepted(AcceptOutcome.ACCEPTED, conversation, row, unfinished)
-        own = conversation.jobs[known.job_id]
-        if own.status is not JobStatus.REJECTED or known.processed_at is None:
-            return self._accepted(AcceptOutcome.DUPLICATE, conversation, known, 0)
-        unfinished = len(conversation.pending())
-        known.job_id, known.turn_job_id, known.processed_at = message.job_id, None, None
-        known.accepted_at, known.seq = self.now, next(self._seqs)
-        self._make_job(conversation, known)
-        return self._accepted(AcceptOutcome.REVIVED, conversation, known, unfinished)
-
-    def _make_job(self, conversation: ConversationRow, row: MessageRow) -> None:
-        conversation.last_accepted_at = self.now
-        conversation.previous_seq, conversation.last_seq = conversation.last_seq, row.seq
-        conversation.jobs[row.job_id] = JobRow(
-            row.job_id, conversation.conversation_id, row.new.bot_id, [row.message_id], self.now
-        )
-        self.conversation_of_job[row.job_id] = conversation.conversation_id
-        self.checker.turns.accepted(conversation.conversation_id, row.message_id, row.seq)
-
-    def _accepted(
-        self,
-        outcome: AcceptOutcome,
-        conversation: ConversationRow,
-        row: MessageRow,
-        unfinished_jobs: int,
-    ) -> Accepted:
-        own = conversation.jobs[row.job_id]
-        answering = conversation.jobs.get(own.superseded_by or "", own)
-        return Accepted(
-            outcome=outcome,
-            message_id=row.message_id,
-            job_id=answering.job_id,
-            job_status=answering.status,
-            epoch=conversation.epoch,
-            seq=row.seq,
-            previous_seq=conversation.previous_seq if row.seq == conversation.last_seq else 0,
-            accepted_at=row.accepted_at,
-            content=row.new.content,
-            unfinished_jobs=unfinished_jobs,
-            conversation_status=conversation.status,
-        )
-
-    # --------------------------------------------------------------------------------- turns
+        return accept(self, message)
 
     def _judged(
         self, conversation: ConversationRow, epoch: int, job_id: str, message_ids: list[str]
@@ -287,43 +233,6 @@ class Tables:
         if settlement.reason in ("with_agent", "bot_disabled"):
             conversation.attempts = 0
         self.checker.turns.settled(settlement)
-        return FencedOutcome.DONE
-
-    # ---------------------------------------------------------------------------- deliveries
-
-    def start_delivery(self, start: DeliveryStart) -> FencedOutcome:
-        """Count an attempt."""
-        conversation = self._of(start.conversation_id)
-        if not self.is_current(conversation, start.epoch):
-            return FencedOutcome.FENCED
-        job = conversation.jobs.get(start.job_id)
-        if job is None or job.delivery_status != "pending":
-            return FencedOutcome.CANCELLED
-        wait = 2.0 ** (min(job.delivery_attempts, 6) - 1) if job.delivery_attempts else 0.0
-        job.next_delivery_at = self.now + wait
-        job.delivery_attempts += 1
-        return FencedOutcome.DONE
-
-    def record_delivery(self, record: DeliveryRecord) -> FencedOutcome:
-        """Write down how an attempt ended; what was sent is a fact, whoever the owner is."""
-        conversation = self._of(record.conversation_id)
-        job = conversation.jobs.get(record.job_id)
-        status = job.delivery_status if job is not None else None
-        is_sent = record.result is DeliveryResult.SENT
-        if status in ("sent", "dead") and status == record.result:
-            return FencedOutcome.DONE
-        if not is_sent and not self.is_current(conversation, record.epoch):
-            return FencedOutcome.FENCED
-        if job is None or not (status == "pending" or (status == "dead" and is_sent)):
-            return FencedOutcome.CANCELLED
-        job.status = job.outcome_status or JobStatus.COMPLETED
-        job.finished_at = job.finished_at or self.now
-        is_retried = record.result is DeliveryResult.RETRY
-        job.delivery_status = "pending" if is_retried else record.result.value
-        job.delivery_error = record.error
-        job.next_delivery_at = self.now + record.retry_in_seconds if is_retried else None
-        if is_sent:
-            job.delivery_body, job.actions_executed = None, record.actions_executed
         return FencedOutcome.DONE
 
     def renew(self, renewal: OwnerRenewal) -> FencedOutcome:
