@@ -11,6 +11,7 @@ import psutil
 
 from tests.servers import PostgresServer, RedisServer
 from tests.stack.conftest import settings_of
+from tests.stack.history import install_audit
 from tests.stack.processes import process_tree
 from tests.stack.proxy import Proxy, proxy_to_postgres, proxy_to_redis
 from tests.stack.server import Server
@@ -64,6 +65,7 @@ class SoakStack:
             cluster = Cluster(name, Server(folder, **settings), postgres, redis)
             self.clusters.append(cluster)
             cluster.server.start()
+        install_audit(self.postgres.url)
 
     def stop(self) -> None:
         """Stop all of it; a cluster that does not stop as it should raises at the end."""
