@@ -34,6 +34,7 @@ class LeaseStore:
             redis_lease._RENEW.digest: self.renew,
             redis_lease._RELEASE.digest: self.release,
             redis_state._WRITE.digest: self.write_state,
+            redis_state._NOTE.digest: self.note_activity,
         }
 
     @property
@@ -166,6 +167,10 @@ class LeaseStore:
         fields |= {"epoch": b"%d" % epoch, "position": b"%d" % position}
         fields |= {name: _bytes(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
         self.hashes[key] = (fields, self.now + ttl_ms / 1000)
+        return 1
+
+    def note_activity(self, key: str, *arguments: Any) -> int:
+        """``note_activity.lua``: an index that nothing simulated reads."""
         return 1
 
 
