@@ -11,6 +11,7 @@ import httpx
 
 from tests.stack.ask import message
 from tests.stack.clusters import Clusters, new_ids
+from tests.stack.conftest import LEASE_SECONDS
 from tests.stack.history import History
 from tests.stack.inside import Inside
 from tests.stack.server import Server, wait_for
@@ -20,8 +21,9 @@ from tests.stack.traffic import Traffic, open_traffic
 __all__ = ["CutOff", "cut_off"]
 
 CONVERSATIONS = 20
-PAUSE_SECONDS = 1.5
-"""Between two messages of one conversation: one goes to ``a``, the next to ``b``."""
+PAUSES_SECONDS = (LEASE_SECONDS / 2, 1.3 * LEASE_SECONDS)
+"""Between two messages of a conversation: one goes to ``a``, the next to ``b``. Of every other
+conversation the row is nobody's by the time of the next message."""
 AI_SECONDS = 0.3
 NOTICED_SECONDS = 10.0
 
@@ -33,6 +35,8 @@ class CutOff:
     seconds: float = 0.0
     claims: list[int] = field(default_factory=list)
     """How often the epoch of each conversation was raised while it lasted."""
+    later_claims: list[int] = field(default_factory=list)
+    """And from its end until all was settled."""
     messages: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     longest_wait_seconds: float = 0.0
@@ -41,7 +45,8 @@ class CutOff:
     def __str__(self) -> str:
         return (
             f"cut off for {self.seconds:.0f} s: {sum(self.claims)} claims in {len(self.claims)} "
-            f"conversations, at most {max(self.claims)} in one; {self.messages} messages, "
+            f"conversations, at most {max(self.claims)} in one, {sum(self.later_claims)} "
+            f"afterwards, at most {max(self.later_claims)}; {self.messages} messages, "
             f"{self.statuses}, longest wait {self.longest_wait_seconds:.1f} s, "
             f"{self.repeated_calls} AI calls repeated"
         )
@@ -57,21 +62,24 @@ async def cut_off(
     over = asyncio.Event()
     proxy = clusters.redis_of_a
     async with open_traffic(clusters.a.url, 500) as to_a, open_traffic(clusters.b.url, 500) as to_b:
+        ways = itertools.product(PAUSES_SECONDS, [(to_a, to_b), (to_b, to_a)])
         talks = [
-            asyncio.create_task(_talk(it, pair, over))
-            for it, pair in zip(ids, itertools.cycle([(to_a, to_b), (to_b, to_a)]), strict=False)
+            asyncio.create_task(_talk(it, pause_seconds, pair, over))
+            for it, (pause_seconds, pair) in zip(ids, itertools.cycle(ways), strict=False)
         ]
-        await asyncio.sleep(2 * PAUSE_SECONDS)  # both have had a message of each conversation
+
+        async def are_all_owned() -> bool:
+            epochs = await _epochs(inside, ids)
+            return len(epochs) == len(ids) and min(epochs) > 0
+
+        await wait_for(are_all_owned, what="every conversation has an owner")
         before = await _epochs(inside, ids)
-        assert min(before) >= 1
         started_at = time.monotonic()
         with proxy.black_hole() if is_black_hole else proxy.refuse():
             await _says(clusters.a, "degraded")
             await _says(clusters.b, "healthy")
             await asyncio.sleep(max(0.0, seconds - (time.monotonic() - started_at)))
-            claims = [
-                after - it for after, it in zip(await _epochs(inside, ids), before, strict=True)
-            ]
+            during = await _epochs(inside, ids)
             lasted = time.monotonic() - started_at
         await _says(clusters.a, "healthy")
         over.set()
@@ -86,9 +94,11 @@ async def cut_off(
             calls_may_overlap=True,
         )
         _check_answers(to_a, to_b)
+        after = await _epochs(inside, ids)
     return CutOff(
         lasted,
-        claims,
+        _differences(before, during),
+        _differences(during, after),
         len(bodies),
         {
             word: to_a.statuses().get(word, 0) + to_b.statuses().get(word, 0)
@@ -99,8 +109,15 @@ async def cut_off(
     )
 
 
+def _differences(before: list[int], after: list[int]) -> list[int]:
+    return [later - earlier for earlier, later in zip(before, after, strict=True)]
+
+
 async def _talk(
-    conversation_id: str, clusters: tuple[Traffic, Traffic], over: asyncio.Event
+    conversation_id: str,
+    pause_seconds: float,
+    clusters: tuple[Traffic, Traffic],
+    over: asyncio.Event,
 ) -> None:
     """Write to both in turn, whether or not there was an answer, until it is over."""
     sending = []
@@ -110,7 +127,7 @@ async def _talk(
         sending.append(
             asyncio.create_task(traffic.send(message(conversation_id, f"text {number}")))
         )
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(pause_seconds)
     await asyncio.gather(*sending)
 
 
@@ -120,7 +137,6 @@ async def _epochs(inside: Inside, ids: list[str]) -> list[int]:
         where conversation_id = any($1::text[]) order by conversation_id""",
         ids,
     )
-    assert len(rows) == len(ids)
     return [int(row["epoch"]) for row in rows]
 
 
