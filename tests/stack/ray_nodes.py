@@ -25,6 +25,8 @@ __all__ = ["Machine", "RayCluster"]
 START_SECONDS = 90.0
 ATTEMPTS = 3
 STOP_SECONDS = 30.0
+SERVICE_STOP_SECONDS = 10.0
+"""What a service manager gives before it kills; Ray may need more to end its own processes."""
 OBJECT_STORE_BYTES = 80_000_000
 
 _RAY = Path(sys.executable).parent / "ray"
@@ -124,8 +126,7 @@ class Machine:
         for started in self.processes:
             if started.poll() is None:
                 started.send_signal(signal.SIGTERM)
-        left = still_running(tree, STOP_SECONDS)
-        if left:
+        if still_running(tree, SERVICE_STOP_SECONDS):
             self.cut_power()
 
     def remove(self) -> None:
