@@ -153,10 +153,12 @@ class _Simulation:
     def _check_end(self) -> None:
         checker = self.checker
         for conversation in self.tables.conversations.values():
-            stuck = [it for it in conversation.jobs.values() if not it.status.is_final]
-            unsent = conversation.undelivered()
-            if stuck or unsent or conversation.pending():
-                checker.report("everything settles", (conversation.conversation_id, stuck, unsent))
+            jobs = conversation.jobs.values()
+            stuck = [f"{it.job_id} is {it.status}" for it in jobs if not it.status.is_final]
+            stuck += [f"{it.job_id} is not sent" for it in conversation.undelivered()]
+            stuck += [f"{it.message_id} waits" for it in conversation.pending()]
+            if stuck:
+                checker.report("everything settles", f"{conversation.conversation_id}: {stuck}")
         checker.deliveries.check_order()
         checker.answers.check(self.tables.conversations)
         for problem in self.loop.problems:
