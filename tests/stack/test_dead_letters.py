@@ -256,7 +256,9 @@ async def test_pages_of_dead_letters(
     assert found == jobs[::-1]
 
 
-@pytest.mark.parametrize("letter_id", ["x", str(uuid.uuid4()), "a/b", "%", "ü"])
+@pytest.mark.parametrize(
+    "letter_id", ["x", "3f0d5f0e-9c55-4f43-8f7e-0a8f8a3b6c11", "a/b", "%", "ü"]
+)
 async def test_what_is_no_dead_letter_cannot_be_tried_again(
     admin: httpx.AsyncClient, letter_id: str
 ) -> None:
