@@ -35,6 +35,9 @@ class Job:
     attempts: int = 0
     due_at: float = 0.0
     is_retried: bool = False
+    is_sent_late: bool = False
+    """Its delivery was given up and is tried again: behind what was sent before that, and with no
+    place among what came since, for its owner may hear of it late."""
 
 
 @dataclass
@@ -312,6 +315,7 @@ class Database:
         if job.delivery != "dead" or job.outcome == "failed":
             return False
         job.delivery, job.attempts, job.due_at = "pending", 0, 0.0
+        job.is_sent_late = True
         self.commits.remove(job_id)
         self.commits.append(job_id)
         return True
