@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from storage.postgres import Database, DatabaseRejected, DatabaseUnavailable
+from storage.postgres import Database
 from storage.tasks import end_task
 
 __all__ = ["DatabaseWatch"]
@@ -70,9 +70,9 @@ class DatabaseWatch:
         try:
             await database.fetch("select 1")
             self._failures = 0
-        except (DatabaseUnavailable, DatabaseRejected) as error:
+        except Exception as error:  # whoever answered: the asking must not end, or it stays so
             self._failures += 1
             if self.is_away and not was_away:
-                logger.warning("database_away", error=str(error))
+                logger.warning("database_away", error=str(error) or type(error).__name__)
         if was_away and not self.is_away:
             logger.info("database_back")

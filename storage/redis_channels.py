@@ -97,7 +97,7 @@ class ChannelListener:
             redis = self._connect(dsn)
             try:
                 await self._listen(redis)
-            except (exceptions.RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # the client for a Redis Cluster raises more than RedisError
                 if self.is_listening:
                     _log.warning("channel_lost", error=type(error).__name__)
             finally:
@@ -161,7 +161,7 @@ class ChannelListener:
 async def _close(redis: Redis | RedisCluster) -> None:
     try:
         await redis.aclose()
-    except (exceptions.RedisError, OSError) as error:
+    except Exception as error:  # there is nothing to close any more
         _log.debug("close_failed", error=type(error).__name__)
 
 

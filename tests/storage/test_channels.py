@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.redis_channels import MAX_PUBLISHED_BYTES, ChannelListener, Channels
+from storage.redis_channels import MAX_PUBLISHED_BYTES, RETRY_SECONDS, ChannelListener, Channels
 from storage.redis_client import RedisClient
 from storage.settings import Settings, load_settings
 from storage.tasks import end_task
@@ -146,4 +146,7 @@ async def test_channels_work_on_a_redis_cluster(tmp_path: Path) -> None:
         await until(lambda: len(heard) == 2)
         server.kill()
         await until(lambda: not listener.is_listening)
+        await asyncio.sleep(3 * RETRY_SECONDS)  # in vain
+        server.start()
+        await until(lambda: listener.is_listening)
     await client.close()
