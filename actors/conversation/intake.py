@@ -116,7 +116,11 @@ def _admit(
     for message in messages:
         conversation.latest_seq = max(conversation.latest_seq, message.seq)
         conversation.unconfirmed.pop(message.message_id, None)
-        if not (conversation.knows(message.message_id) or message.job_id in conversation.finished):
+        if _is_asked_anew(conversation, message.message_id, message.job_id):
+            conversation.is_outdated = True  # nor is what came after it to go ahead of it
+        elif not (
+            conversation.knows(message.message_id) or message.job_id in conversation.finished
+        ):
             take_in(conversation, message, now)
     conversation.mailbox.has_more = conversation.mailbox.has_more or has_more
 

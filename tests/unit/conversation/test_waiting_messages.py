@@ -106,3 +106,16 @@ def test_a_message_that_came_during_the_claim_waits_for_an_earlier_one_too() -> 
     script.claim(last_seq=7)
     assert script.all(fx.FetchPending)
     assert not script.all(fx.StartTurn)
+
+
+def test_a_message_tried_again_is_not_passed_by_one_accepted_after_it() -> None:
+    script = Script().own()
+    script.turn("1")
+    # Nobody has said yet that m1 was asked for again, as 2, when 3 comes.
+    script.receive("3", seq=3, previous_seq=2)
+    script.fetched(message("1", 2, job_id="j2"), message("3", 3))
+    assert not script.all(fx.StartTurn)
+    assert script.all(fx.AcquireLease)
+    script.grant()
+    script.claim(message("1", 2, job_id="j2"), message("3", 3))
+    assert script.one(fx.StartTurn).message_ids == ("m1", "m3")
