@@ -178,8 +178,10 @@ class Runner:
             )
             self._abandon(seat)
             return
-        if event is not None and self.seats.get(seat.conversation_id) is seat:
-            self.dispatch(seat, event)
+        if self.seats.get(seat.conversation_id) is seat:
+            # No answer: the trust in the lease is over. That is to show now, for were the lease
+            # renewed first, the conversation would wait for the answer for ever.
+            self.dispatch(seat, Tick() if event is None else event)
 
     def _abandon(self, seat: Seat) -> None:
         """Forget a conversation after a bug: its work is in the database, and is begun afresh."""
