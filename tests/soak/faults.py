@@ -7,7 +7,6 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -21,7 +20,8 @@ __all__ = ["FAULTS", "Fault"]
 
 START_ATTEMPTS = 5
 
-Act = Callable[[SoakStack, random.Random], Awaitable[None]]
+Act = Callable[[SoakStack, random.Random], Awaitable[bool]]
+"""Answers whether it struck: a process that is to be killed may be dead already."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,40 @@ def _process(cluster: Cluster, kind: str, rng: random.Random) -> psutil.Process 
 
 
 def _kill(kind: str) -> Act:
-    async def act(stack: SoakStack, rng: random.Random) -> None:
+    async def act(stack: SoakStack, rng: random.Random) -> bool:
         process = await asyncio.to_thread(_process, _one_of(stack, rng), kind, rng)
-        if process is not None:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        if process is None:
+            return False
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            return False
+        return True
 
     return act
 
 
 def _pause(kind: str, shortest_seconds: float, longest_seconds: float) -> Act:
-    async def act(stack: SoakStack, rng: random.Random) -> None:
+    async def act(stack: SoakStack, rng: random.Random) -> bool:
         process = await asyncio.to_thread(_process, _one_of(stack, rng), kind, rng)
         if process is None:
-            return
-        with suppress(psutil.NoSuchProcess):  # another fault may have ended it
+            return False
+        try:
             process.suspend()
-            try:
-                await asyncio.sleep(rng.uniform(shortest_seconds, longest_seconds))
-            finally:
-                process.resume()
+            await asyncio.sleep(rng.uniform(shortest_seconds, longest_seconds))
+            process.resume()
+        except psutil.NoSuchProcess:
+            return False
+        return True
 
     return act
 
 
-async def _power_cut(stack: SoakStack, rng: random.Random) -> None:
+async def _power_cut(stack: SoakStack, rng: random.Random) -> bool:
     """Everything of a cluster dies at once, and is started again."""
     cluster = _one_of(stack, rng)
     await asyncio.to_thread(_cut_power, cluster)
+    return True
 
 
 def _cut_power(cluster: Cluster) -> None:
@@ -98,78 +104,92 @@ def _start_again(cluster: Cluster) -> None:
             return
 
 
-async def _postgres_restart(stack: SoakStack, rng: random.Random) -> None:
+async def _postgres_restart(stack: SoakStack, rng: random.Random) -> bool:
     await asyncio.to_thread(stack.postgres.kill)
     await asyncio.sleep(rng.uniform(0, 6))
     await asyncio.to_thread(stack.postgres.start)
+    return True
 
 
-async def _redis_restart(stack: SoakStack, rng: random.Random) -> None:
+async def _redis_restart(stack: SoakStack, rng: random.Random) -> bool:
     await asyncio.to_thread(stack.redis.kill)
     await asyncio.sleep(rng.uniform(0, 8))
     await asyncio.to_thread(stack.redis.start)
+    return True
 
 
-async def _slow_ai(stack: SoakStack, rng: random.Random) -> None:
+async def _slow_ai(stack: SoakStack, rng: random.Random) -> bool:
     stack.stubs.slowdown_seconds = 4.0
     await asyncio.sleep(rng.uniform(3, 8))
     stack.stubs.slowdown_seconds = 0.0
+    return True
 
 
-async def _platform_down(stack: SoakStack, rng: random.Random) -> None:
+async def _platform_down(stack: SoakStack, rng: random.Random) -> bool:
     stack.stubs.platform_status = 503
     await asyncio.sleep(rng.uniform(3, 12))
     stack.stubs.platform_status = 200
+    return True
 
 
-async def _postgres_cut(stack: SoakStack, rng: random.Random) -> None:
-    await asyncio.to_thread(_one_of(stack, rng).postgres.cut)
+async def _postgres_cut(stack: SoakStack, rng: random.Random) -> bool:
+    return await asyncio.to_thread(_one_of(stack, rng).postgres.cut) > 0
 
 
-async def _postgres_black_hole(stack: SoakStack, rng: random.Random) -> None:
+async def _postgres_black_hole(stack: SoakStack, rng: random.Random) -> bool:
     rule = await asyncio.to_thread(_one_of(stack, rng).postgres.black_hole)
     await asyncio.sleep(rng.uniform(1, 12))
     await asyncio.to_thread(rule.end)
+    return True
 
 
-async def _commit_answers_lost(stack: SoakStack, rng: random.Random) -> None:
-    """Some transactions are committed, and nobody learns it."""
+async def _answers_lost(stack: SoakStack, rng: random.Random) -> bool:
+    """Messages and turns are stored, and their writer does not learn it.
+
+    Both are single statements that commit by themselves; what people and the AI say is in them.
+    """
     for _ in range(rng.randint(1, 5)):
-        trigger = _one_of(stack, rng).postgres.when(b"COMMIT;", Wrong.LOSE_ANSWER)
+        said = rng.choice((b"text ", b"answer to text "))
+        trigger = _one_of(stack, rng).postgres.when(said, Wrong.LOSE_ANSWER)
         try:
-            await trigger.wait(5)
+            await trigger.wait(10)
         except TimeoutError:
-            return  # the writers had nothing to commit in all that time
+            return False  # nothing was written in all that time
+    return True
 
 
-async def _redis_black_hole(stack: SoakStack, rng: random.Random) -> None:
+async def _redis_black_hole(stack: SoakStack, rng: random.Random) -> bool:
     rule = await asyncio.to_thread(_one_of(stack, rng).redis.black_hole)
     await asyncio.sleep(rng.uniform(2, 15))
     await asyncio.to_thread(rule.end)
+    return True
 
 
-async def _redis_black_hole_for_a_host(stack: SoakStack, rng: random.Random) -> None:
+async def _redis_black_hole_for_a_host(stack: SoakStack, rng: random.Random) -> bool:
     cluster = _one_of(stack, rng)
     process = await asyncio.to_thread(_process, cluster, "ConversationHost", rng)
     if process is None:
-        return
+        return False
     rule = await asyncio.to_thread(cluster.redis.black_hole, process)
     await asyncio.sleep(rng.uniform(2, 10))
     await asyncio.to_thread(rule.end)
+    return True
 
 
-async def _redis_latency(stack: SoakStack, rng: random.Random) -> None:
+async def _redis_latency(stack: SoakStack, rng: random.Random) -> bool:
     rule = await asyncio.to_thread(_one_of(stack, rng).redis.latency, rng.uniform(0.1, 1.0))
     await asyncio.sleep(rng.uniform(3, 10))
     await asyncio.to_thread(rule.end)
+    return True
 
 
-async def _redis_forgets(stack: SoakStack, _: random.Random) -> None:
+async def _redis_forgets(stack: SoakStack, _: random.Random) -> bool:
     client = Redis.from_url(stack.redis.url)
     try:
         await client.flushall()
     finally:
         await client.aclose()
+    return True
 
 
 FAULTS = (
@@ -184,7 +204,7 @@ FAULTS = (
     Fault("PostgreSQL killed and started again", 2, _postgres_restart),
     Fault("PostgreSQL connections cut", 3, _postgres_cut),
     Fault("PostgreSQL black-holed for a cluster", 2, _postgres_black_hole),
-    Fault("answers to COMMIT lost", 3, _commit_answers_lost),
+    Fault("answers to stored messages and turns lost", 3, _answers_lost),
     Fault("Redis killed, back empty", 2, _redis_restart),
     Fault("Redis black-holed for a cluster", 2, _redis_black_hole),
     Fault("Redis black-holed for a host", 2, _redis_black_hole_for_a_host),

@@ -105,9 +105,12 @@ class _Soak:
 
     async def _do(self, fault: Fault, rng: random.Random) -> None:
         began_at = time.monotonic()
-        await fault.act(self._stack, rng)
-        self._records.append(FaultRecord(fault.name, began_at, time.monotonic()))
-        print(f"{time.strftime('%H:%M:%S')} {fault.name}, {time.monotonic() - began_at:.1f} s")
+        has_struck = await fault.act(self._stack, rng)
+        ended_at = time.monotonic()
+        if has_struck:
+            self._records.append(FaultRecord(fault.name, began_at, ended_at))
+        missed = "" if has_struck else " (missed)"
+        print(f"{time.strftime('%H:%M:%S')} {fault.name}, {ended_at - began_at:.1f} s{missed}")
 
     async def _settled(self) -> float:
         """Wait until nothing waits; return how long that took from the last fault's end."""
