@@ -80,6 +80,8 @@ class Activation:
             return LeaseUnknown(effect.attempt, lock_id)
         if answer.outcome is LeaseOutcome.REFUSED:
             return await self._refused(effect, answer)
+        if state is not None and state.epoch > seat.conversation.epoch:
+            state = None  # of a conversation of this id that was erased
         return LeaseGranted(
             effect.attempt,
             lock_id,
