@@ -16,6 +16,7 @@ import pytest
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
 from tests.stack.ask import enhanced, message
 from tests.stack.conftest import settings_of
+from tests.stack.history import install_audit
 from tests.stack.inside import Inside
 from tests.stack.processes import process_tree
 from tests.stack.proxy import Proxy, proxy_to_redis
@@ -56,6 +57,7 @@ def open_clusters(stubs: Stubs, factory: pytest.TempPathFactory) -> Iterator[Clu
             server = Server(factory.mktemp(its["CLUSTER_NAME"]), **settings | its).start()
             stack.callback(_close, server)
             servers.append(server)
+        install_audit(postgres.url)
         yield Clusters(servers[0], servers[1], postgres, redis, proxy)
 
 

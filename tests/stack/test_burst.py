@@ -1,4 +1,4 @@
-"""The race of the seed documents: a second message while the first is being answered."""
+"""A race that the earlier documents tell of: a message comes while one is being answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the seed documents show works as it is written there, with our paths and tokens."""
+"""What the earlier documents show works as it is written there, with our paths and tokens."""
 
 from __future__ import annotations
 
