@@ -317,7 +317,9 @@ async def test_the_database_describes_itself(database: Database) -> None:
     assert found.connections >= 1
 
 
-async def test_the_queries_of_the_earlier_documents_work(client: Client, database: Database) -> None:
+async def test_the_queries_of_the_earlier_documents_work(
+    client: Client, database: Database
+) -> None:
     job_id = await client.committed_job("c1", "m1", actions=[SEND])
     assert job_id
     (row,) = await database.fetch(
