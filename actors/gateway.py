@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from storage.codec import StorageFailure
 from storage.records import Accepted, AcceptOutcome, NewMessage
 from storage.redis_lease import LeaseHolder
 from storage.settings import Settings
-from storage.tasks import end_task
+from storage.tasks import end_task, keep_running
 
 __all__ = ["Gateway"]
 
@@ -73,8 +74,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Wait until the cluster serves. Raises ``TimeoutError`` after ``READY_SECONDS``."""
-        self._spawn(self._watch())
-        self._spawn(self._reroute())
+        self._spawn(keep_running("watch", self._watch))
+        self._spawn(keep_running("reroute", self._reroute))
         async with asyncio.timeout(READY_SECONDS):
             await self._serving.wait()
 
@@ -207,7 +208,7 @@ class Gateway:
             for host in self._view.table.hosts:
                 if host.name not in self._listening:
                     self._listening.add(host.name)
-                    self._spawn(self._listen(host.name))
+                    self._spawn(keep_running("listen", partial(self._listen, host.name)))
 
     async def _listen(self, host: str) -> None:
         """Hear what a host has to tell.

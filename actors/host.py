@@ -49,6 +49,7 @@ from actors.writer_link import WriterLink
 from storage.postgres import Database
 from storage.redis_store import RedisStore
 from storage.settings import Settings
+from storage.tasks import keep_running
 
 __all__ = ["ConversationHost"]
 
@@ -156,13 +157,14 @@ class ConversationHost:
         )
         runner = Runner(resources)
         self._mover = Mover(runner, self._shards)
-        self._spawn(self._mover.run())
+        self._spawn(keep_running("move", self._mover.run))
         self._keeper = LeaseKeeper(resources, lambda: list(runner.seats.values()), runner.dispatch)
-        self._spawn(self._keeper.run())
-        self._spawn(_make_room(runner))
+        self._spawn(keep_running("renew", self._keeper.run))
+        self._spawn(keep_running("make_room", partial(_make_room, runner)))
         if clusters is not None:
             take = partial(self._take, runner, is_from_afar=True)
-            self._spawn(hear_far_hosts(settings, clusters, address, take))
+            hear = partial(hear_far_hosts, settings, clusters, address, take)
+            self._spawn(keep_running("hear_far_hosts", hear))
         self._resources, self._runner = resources, runner
         log.info("host_started", host=self._name, owner=owner)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from actors.router import Host, RoutingTable
 from actors.sweeper import Sweeper
 from actors.writer_health import healthy_writers
 from storage.settings import Settings
+from storage.tasks import keep_running
 
 __all__ = ["Supervisor"]
 
@@ -84,8 +86,8 @@ class Supervisor:
         async with self._starting:
             if self._tasks:
                 return
-            for work in (self._watch_hosts(), self._watch_writers(), self._sweeper.run()):
-                self._spawn(work)
+            for work in (self._watch_hosts, self._watch_writers, self._sweeper.run):
+                self._spawn(keep_running(work.__name__, work))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -105,7 +107,9 @@ class Supervisor:
 
     def _follow(self, hosts: dict[str, Node]) -> None:
         for name in hosts.keys() - self._watchers.keys():
-            self._watchers[name] = self._spawn(self._watch_host(name))
+            self._watchers[name] = self._spawn(
+                keep_running("watch_host", partial(self._watch_host, name))
+            )
         for name in self._watchers.keys() - hosts.keys():
             log.info("host_gone", host=name)
             self._watchers.pop(name).cancel()

@@ -1,13 +1,34 @@
-"""Ending background tasks."""
+"""Background tasks: keeping them running, and ending them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["end_task"]
+import structlog
+
+__all__ = ["end_task", "keep_running"]
 
 CANCEL_AGAIN_SECONDS = 0.5
+RESTART_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+async def keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work``, and begin again whenever it fails: what is meant to go on must not end unseen.
+
+    It ends when ``work`` ends without an exception, or is cancelled.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:  # a bug, or a peer of another release: it is logged, and tried again
+            log.exception("task_failed", task=name)
+            await asyncio.sleep(RESTART_SECONDS)
+        else:
+            return
 
 
 async def end_task(task: asyncio.Task[Any]) -> None:

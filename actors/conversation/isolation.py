@@ -4,8 +4,9 @@ The database counts attempts before they are made: first the claims of a convers
 work, and from the third on, where something seems wrong with its first message, the turns. Such a
 turn is *alone*: it holds one message, so that its neighbours are not given up with it; it begins
 after a pause, so that others on its host get something done; and its start is written down before
-the AI is asked. What only passes time between attempts (a hand-over, a lost lease, a database that
-is away) is then not counted. A committed turn ends the count.
+the AI is asked. What only passes time between turns (a hand-over, a lease that is lost, a database
+that is away) is then not counted; a lone turn that is cut off in its middle is, whatever the reason,
+since nobody can tell why its owner went silent. A committed turn ends the count.
 """
 
 from __future__ import annotations

@@ -1,0 +1,37 @@
+"""What is meant to go on goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storage import tasks
+from storage.tasks import end_task, keep_running
+
+
+async def test_work_that_fails_is_begun_again_until_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "RESTART_SECONDS", 0.0)
+    failures = [ValueError("a report that cannot be read"), KeyError("host")]
+
+    async def work() -> None:
+        if failures:
+            raise failures.pop()
+
+    await keep_running("work", work)
+    assert not failures
+
+
+async def test_kept_work_can_be_ended() -> None:
+    began = asyncio.Event()
+
+    async def work() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(keep_running("work", work))
+    await began.wait()
+    await end_task(task)
+    assert task.cancelled()
