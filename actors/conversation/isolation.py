@@ -5,7 +5,7 @@ work, and from the third on, where something seems wrong with its first message,
 turn is *alone*: it holds one message, so that its neighbours are not given up with it; it begins
 after a pause, so that others on its host get something done; and its start is written down before
 the AI is asked. What only passes time between turns (a hand-over, a lease that is lost, a database
-that is away) is then not counted; a lone turn that is cut off in its middle is, whatever the reason,
+that is away) is then not counted; a lone turn that is cut off in its middle is, whatever the cause,
 since nobody can tell why its owner went silent. A committed turn ends the count.
 """
 
