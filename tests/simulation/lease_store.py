@@ -152,6 +152,8 @@ class LeaseStore:
         if held is None or not self.is_same_lock(held, lock_id):
             return 0
         del self.hashes[key]
+        owner = held["owner"].decode()
+        self._checker.leases.give_back(key.removeprefix("lease:"), owner)
         return 1
 
     def write_state(self, key: str, ttl_ms: int, epoch: int, position: int, *pairs: Any) -> int:

@@ -46,6 +46,15 @@ class Leases:
         """An operator deleted a lease."""
         self._promises[conversation_id].broken_at = self._now()
 
+    def give_back(self, conversation_id: str, owner: str) -> None:
+        """Note that an owner gave its lease in Redis back."""
+        self._promises[conversation_id].in_redis_since.pop(owner, None)
+
+    def is_held_in_redis(self, conversation_id: str, owner: str) -> bool:
+        """Whether an owner has a lease in Redis that it has not given back."""
+        has_one = owner in self._promises[conversation_id].in_redis_since
+        return has_one and self.is_trusted(conversation_id, owner)
+
     def is_trusted(self, conversation_id: str, owner: str) -> bool:
         """Whether an owner may still believe in its lease."""
         return self._now() <= self._promises[conversation_id].until.get(owner, 0.0)

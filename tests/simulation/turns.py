@@ -88,6 +88,10 @@ class Turns:
             self._report("epochs rise", f"{request.owner} claimed {epoch} after {book.epoch}")
         book.epoch, book.lock_id = max(epoch, book.epoch), request.lock_id
         book.kind = request.lease_kind
+        if not self._leases.is_held_in_redis(request.conversation_id, request.owner):
+            # Held up on its way until the lease was given back: it fences the rightful owner, who
+            # loses an AI call by it and nothing else.
+            book.kind = LeaseKind.DATABASE
         if not is_repeated:  # else it may be an answer that nobody hears
             self.heard(request.owner, request.conversation_id, pending)
 
