@@ -1,6 +1,7 @@
 # `make` lists the targets. ARGS are handed on: make test ARGS="-k lease -x"
 PYTHON ?= python3
-# How many processes run the tests, file by file; each starts servers of its own.
+# How many processes run the tests, file by file as they stand (the slow ones come before the quick
+# ones); each starts servers of its own.
 WORKERS ?= 2
 # Of `make soak`.
 MINUTES ?= 20
@@ -36,7 +37,7 @@ status: $(INSTALLED) ## Show hosts, leases and queues of the running server
 	@$(BIN)/chat-orchestrator status $(ARGS)
 
 test: $(INSTALLED) ## Run all tests; they start servers of their own
-	$(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-unit: $(INSTALLED) ## Run the tests that start no server
 	$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -44,7 +45,7 @@ test-unit: $(INSTALLED) ## Run the tests that start no server
 test-compat: $(INSTALLED) ## Run all tests with Debian's PostgreSQL 15 and Redis 7 (root installs them)
 	@test -x /usr/lib/postgresql/15/bin/postgres && command -v redis-server >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends postgresql-15 redis-server; }
-	TEST_SERVERS=debian $(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadfile $(ARGS)
+	TEST_SERVERS=debian $(BIN)/python -m pytest tests/ -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(INSTALLED) ## Break things at random for MINUTES (20), then run the tests that take minutes
 	$(BIN)/python -u -m tests.soak --minutes $(MINUTES) --seed $(SEED)
