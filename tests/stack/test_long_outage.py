@@ -21,7 +21,7 @@ from tests.stack.server import Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.soak]  # shorter ones: test_outages.py
 
 OUTAGE_SECONDS = 5 * LEASE_SECONDS
 UNNOTICED_SECONDS = 10.0
@@ -150,7 +150,6 @@ async def refuse(client: httpx.AsyncClient, body: dict[str, object]) -> float:
     return time.monotonic() - started_at
 
 
-@pytest.mark.soak  # a shorter one is in test_outages.py
 async def test_turns_wait_for_a_stopped_database_and_commit_when_it_is_back(
     tried: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:

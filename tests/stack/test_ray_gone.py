@@ -20,7 +20,7 @@ from tests.stack.server import MESSAGES_TOKEN, Server
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.soak]
 
 END_SECONDS = 30.0
 REFUSAL_SECONDS = 20.0
