@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up migrate status test test-unit test-compat soak simulate check format constraints clean
+.PHONY: help install up migrate status test test-unit test-compat soak simulate bench check format constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ simulate: $(INSTALLED) ## Run SEEDS (1000) simulated clusters, all faults includ
 	$(BIN)/python -u -m tests.simulation $(if $(MUTATIONS),--mutations) \
 		$(if $(filter file,$(origin SEED)),--seeds $(SEEDS),--seed $(SEED)) $(ARGS)
 
+bench: $(INSTALLED) ## Measure this machine: the product, its parts, and what to compare them with
+	@command -v wrk >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends wrk; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -u -m benchmarks $(ARGS)
+
 check: $(INSTALLED) ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,4 +79,4 @@ constraints: $(INSTALLED) ## Renew constraints.txt with the newest versions
 
 clean: ## Remove .venv, caches and builds; stored data (.data) stays
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find actors ingress storage tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find actors benchmarks ingress storage tests -name __pycache__ -type d -prune -exec rm -rf {} +

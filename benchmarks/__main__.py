@@ -1,0 +1,76 @@
+"""The command line: ``python -m benchmarks [--quick] [--only NAME] [--set NAME=VALUE]``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from benchmarks.machine import describe_machine
+from benchmarks.measurements import MEASUREMENTS
+from benchmarks.report import Report
+from benchmarks.result import Measurement
+from benchmarks.run import Run
+
+HERE = Path(__file__).parent
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main() -> int:
+    """Measure, show and write down; return the exit code: 1 if a measurement could not be made."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, _interrupt)
+    chosen = [it for it in MEASUREMENTS if not arguments.only or it.name in arguments.only]
+    report = Report(describe_machine(), is_quick=arguments.quick)
+    output: Path | None = arguments.output or (None if arguments.only else HERE)
+    settings = dict(it.split("=", 1) for it in arguments.set)
+    try:
+        with Run(quick=arguments.quick, settings=settings) as run:
+            _measure_all(chosen, run, report, output)
+    except KeyboardInterrupt:
+        print("Interrupted; everything is stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(report.as_text())
+    return EXIT_FAILED if report.failures else 0
+
+
+def _measure_all(
+    chosen: Sequence[Measurement], run: Run, report: Report, output: Path | None
+) -> None:
+    for measurement in chosen:
+        run.say(f"{measurement.name}: {measurement.title}")
+        try:
+            report.add(measurement, measurement.measure(run))
+        except Exception as error:
+            traceback.print_exc()
+            report.add_failure(measurement, error)
+        report.seconds = run.elapsed_seconds
+        if output:
+            report.write(output)  # each time: what is measured stays, whatever comes next
+
+
+def _arguments() -> argparse.Namespace:
+    names = [it.name for it in MEASUREMENTS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument(
+        "--only", action="append", choices=names, help="this one (may be repeated); writes no file"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the product"
+    )
+    parser.add_argument("--output", type=Path, help="folder for RESULTS.md and the chart")
+    return parser.parse_args()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
