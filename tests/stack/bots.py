@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -9,10 +10,10 @@ from urllib.parse import quote
 import httpx
 
 from tests.stack.ask import say
-from tests.stack.server import wait_for
+from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 
-__all__ = ["BOTS", "known_everywhere", "put_bot", "put_bots"]
+__all__ = ["BOTS", "known_everywhere", "put_bot", "put_bots", "put_bots_of"]
 
 PROBES = 8
 """Conversations asked at once: so many that surely every host has one of them."""
@@ -68,6 +69,16 @@ async def put_bots(admin: httpx.AsyncClient, stubs: Stubs, bots: dict[str, dict[
     last = f"last-{uuid.uuid4().hex}"
     await put_bot(admin, last)
     await known_everywhere(admin, stubs, last)
+
+
+def put_bots_of(server: Server, stubs: Stubs, bots: dict[str, dict[str, Any]]) -> None:
+    """Do that from where no loop runs: a fixture that several tests share."""
+
+    async def put() -> None:
+        async with server.client(ADMIN_TOKEN) as admin:
+            await put_bots(admin, stubs, bots)
+
+    asyncio.run(put())
 
 
 async def known_everywhere(admin: httpx.AsyncClient, stubs: Stubs, bot_id: str) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 
-from storage.postgres import Database
 from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
-from tests.stack.bots import BOTS, put_bots
-from tests.stack.history import History
-from tests.stack.inside import Inside
+from tests.stack.bots import BOTS, put_bots_of
+from tests.stack.fault_points.control import FaultPoints
+from tests.stack.history import History, install_audit
+from tests.stack.inside import Inside, open_inside
+from tests.stack.proxy import Proxy, proxy_to_postgres, proxy_to_redis
 from tests.stack.server import ADMIN_TOKEN, Server
 from tests.stack.stubs import Stubs
+from tests.stack.traffic import Traffic, open_traffic
 
 LEASE_SECONDS = 3
 LONGEST_TEST_SECONDS = 120
@@ -107,23 +107,15 @@ async def admin(server: Server) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture(scope="session")
 def bots(server: Server, stubs: Stubs) -> dict[str, str]:
     """Return the ids of the bots of ``tests.stack.bots``, known to every host, by their names."""
-
-    async def put() -> None:
-        async with server.client(ADMIN_TOKEN) as admin:
-            await put_bots(admin, stubs, BOTS)
-
-    asyncio.run(put())
+    put_bots_of(server, stubs, BOTS)
     return {name: name for name in BOTS}
 
 
 @pytest.fixture
 async def inside(stack_postgres: PostgresServer, stack_redis: RedisServer) -> AsyncIterator[Inside]:
     """Return a look at the rows and the leases of the stack."""
-    database = await Database.connect(stack_postgres.url, max_connections=2)
-    redis = Redis.from_url(stack_redis.url)
-    yield Inside(database, redis)
-    await redis.aclose()
-    await database.close()
+    async with open_inside(stack_postgres, stack_redis) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -148,3 +140,77 @@ async def checked(
 def conversation_id() -> str:
     """Return an id that no other test uses."""
     return f"conv_{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Return a database server of a file's own."""
+    server = start_postgres(tmp_path_factory.mktemp("own-postgres"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Return a Redis of a file's own."""
+    server = start_redis(tmp_path_factory.mktemp("own-redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def way_to_postgres(postgres: PostgresServer) -> Iterator[Proxy]:
+    """Return a way to ``postgres`` that can be broken."""
+    proxy = proxy_to_postgres(postgres)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def way_to_redis(redis: RedisServer) -> Iterator[Proxy]:
+    """Return a way to ``redis`` that can be broken."""
+    proxy = proxy_to_redis(redis)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def all_points(tmp_path_factory: pytest.TempPathFactory) -> FaultPoints:
+    """Return the points of a file's own processes; ``points`` is for its tests."""
+    return FaultPoints(tmp_path_factory.mktemp("points"))
+
+
+@pytest.fixture
+def points(all_points: FaultPoints) -> Iterator[FaultPoints]:
+    """Return the points at which processes can be struck; nobody is left standing at one."""
+    yield all_points
+    all_points.disarm_all()
+
+
+@pytest.fixture(scope="module")
+def own_settings() -> dict[str, str]:
+    """Return what ``victim`` is told beyond ``settings_of``; a file says so with its own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def victim(
+    stubs: Stubs,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    own_settings: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """Return a stack of a file's own, with a database and a Redis that survive it."""
+    settings = settings_of(stubs, postgres, redis) | own_settings
+    running = Server(tmp_path_factory.mktemp("victim"), **settings).start()
+    install_audit(postgres.url)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+async def traffic(victim: Server) -> AsyncIterator[Traffic]:
+    """Return clients of ``victim``."""
+    async with open_traffic(victim.url, concurrency=200) as opened:
+        yield opened

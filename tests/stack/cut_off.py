@@ -7,14 +7,13 @@ import itertools
 import time
 from dataclasses import dataclass, field
 
-import httpx
-
 from tests.stack.ask import message
 from tests.stack.clusters import Clusters, new_ids
 from tests.stack.conftest import LEASE_SECONDS
+from tests.stack.health import health_becomes
 from tests.stack.history import History
 from tests.stack.inside import Inside
-from tests.stack.server import Server, wait_for
+from tests.stack.server import wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import Traffic, open_traffic
 
@@ -76,12 +75,12 @@ async def cut_off(
         before = await _epochs(inside, ids)
         started_at = time.monotonic()
         with proxy.black_hole() if is_black_hole else proxy.refuse():
-            await _says(clusters.a, "degraded")
-            await _says(clusters.b, "healthy")
+            await health_becomes(clusters.a, "degraded", NOTICED_SECONDS)
+            await health_becomes(clusters.b, "healthy", NOTICED_SECONDS)
             await asyncio.sleep(max(0.0, seconds - (time.monotonic() - started_at)))
             during = await _epochs(inside, ids)
             lasted = time.monotonic() - started_at
-        await _says(clusters.a, "healthy")
+        await health_becomes(clusters.a, "healthy", NOTICED_SECONDS)
         over.set()
         await asyncio.gather(*talks)
         bodies = to_a.bodies | to_b.bodies
@@ -138,17 +137,6 @@ async def _epochs(inside: Inside, ids: list[str]) -> list[int]:
         ids,
     )
     return [int(row["epoch"]) for row in rows]
-
-
-async def _says(server: Server, status: str) -> None:
-    """Wait until a cluster says so of itself."""
-    async with httpx.AsyncClient(base_url=server.url, timeout=5) as client:
-
-        async def says_so() -> bool:
-            said: str = (await client.get("/health")).json()["status"]
-            return said == status
-
-        await wait_for(says_so, NOTICED_SECONDS, f"/health says {status}")
 
 
 def _check_answers(*traffics: Traffic) -> None:

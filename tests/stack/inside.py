@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+from redis.asyncio import Redis
 
 from storage.postgres import Database
+from tests.servers import PostgresServer, RedisServer
 
-__all__ = ["Inside"]
+__all__ = ["Inside", "open_inside"]
 
 _JSON = {"ai_response", "extracted_actions", "data", "metadata", "attachments", "parts"}
 
@@ -81,6 +85,18 @@ class Inside:
         holder = {"owner": owner, "cluster": cluster, "lock_id": "theirs"}
         await self._redis.hset(key, mapping=holder)
         await self._redis.pexpire(key, int(seconds * 1000))
+
+
+@asynccontextmanager
+async def open_inside(postgres: PostgresServer, redis: RedisServer) -> AsyncIterator[Inside]:
+    """Connect to both servers of a stack while the block runs."""
+    database = await Database.connect(postgres.url, max_connections=2)
+    client = Redis.from_url(redis.url)
+    try:
+        yield Inside(database, client)
+    finally:
+        await client.aclose()
+        await database.close()
 
 
 def _value(name: str, value: Any) -> Any:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import cancel_job, message, say
-from tests.stack.bots import put_bots
+from tests.stack.bots import put_bots_of
 from tests.stack.conftest import settings_of
 from tests.stack.history import History
 from tests.stack.proxy import Proxy
@@ -31,20 +31,6 @@ HOSTS = 2
 SLOW = 30
 """Conversations of the slow bot: far more than there are slots."""
 SETTLED_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("bulkheads-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("bulkheads-redis"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +67,9 @@ def parted(
             "platform": {"base_url": f"http://127.0.0.1:{far_platform.port}"},
         },
     }
-    asyncio.run(_put(server, stubs, bots))
+    put_bots_of(server, stubs, bots)
     yield server
     server.close()
-
-
-async def _put(server: Server, stubs: Stubs, bots: dict[str, dict[str, Any]]) -> None:
-    async with server.client(ADMIN_TOKEN) as admin:
-        await put_bots(admin, stubs, bots)
 
 
 def names(kind: str, count: int) -> list[str]:

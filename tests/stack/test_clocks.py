@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from storage.postgres import Database
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import chat, final_job, message
 from tests.stack.conftest import LEASE_SECONDS, settings_of
 from tests.stack.fault_points.control import FaultPoints
@@ -34,20 +34,6 @@ CLOCKS = {
     "StorageWriter": HOUR,
 }
 SETTLED_SECONDS = 40.0
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("clocks-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("clocks-redis"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer
 from tests.stack.ask import message
-from tests.stack.conftest import LEASE_SECONDS, settings_of
-from tests.stack.history import History, install_audit
+from tests.stack.conftest import LEASE_SECONDS
+from tests.stack.history import History
 from tests.stack.processes import (
     actor_processes,
     busiest_host,
@@ -36,35 +35,6 @@ pytestmark = pytest.mark.timeout(240)
 
 RESTART_SECONDS = 10.0
 """In which Ray has an actor running again, on a machine that has much to do."""
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("crash-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("crash-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def victim(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """A server of our own, with a database and a Redis that survive it."""
-    settings = settings_of(stubs, postgres, redis)
-    server = Server(tmp_path_factory.mktemp("crash"), **settings).start()
-    install_audit(postgres.url)
-    yield server
-    server.close()
 
 
 def taken_over_after(stubs: Stubs, ids: list[str], killed_at: float) -> list[float]:

@@ -11,12 +11,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import httpx
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import ENHANCED, message
 from tests.stack.conftest import LEASE_SECONDS, settings_of
 from tests.stack.history import History
 from tests.stack.processes import memory_of
-from tests.stack.proxy import Proxy, proxy_to_postgres
+from tests.stack.proxy import Proxy
 from tests.stack.server import Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
@@ -30,38 +30,16 @@ MOST_GROWTH_BYTES = 100 << 20
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("long-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("long-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def way(postgres: PostgresServer) -> Iterator[Proxy]:
-    """The product's way to its database."""
-    proxy = proxy_to_postgres(postgres)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture(scope="module")
 def tried(
     stubs: Stubs,
     postgres: PostgresServer,
     redis: RedisServer,
-    way: Proxy,
+    way_to_postgres: Proxy,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """A server of our own whose callers wait for longer than the outage lasts."""
     settings = settings_of(stubs, postgres, redis) | {
-        "DATABASE_URL": way.url,
+        "DATABASE_URL": way_to_postgres.url,
         "RESPONSE_WAIT_SECONDS": "50",
     }
     server = Server(tmp_path_factory.mktemp("long"), **settings).start()
@@ -79,8 +57,8 @@ async def stopped(postgres: PostgresServer) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def unheard(way: Proxy) -> AsyncIterator[None]:
-    with way.black_hole():
+async def unheard(way_to_postgres: Proxy) -> AsyncIterator[None]:
+    with way_to_postgres.black_hole():
         yield
 
 
@@ -157,6 +135,6 @@ async def test_turns_wait_for_a_stopped_database_and_commit_when_it_is_back(
 
 
 async def test_turns_wait_for_a_database_that_does_not_answer_and_commit_when_it_does(
-    tried: Server, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    tried: Server, stubs: Stubs, postgres: PostgresServer, way_to_postgres: Proxy
 ) -> None:
-    await outlast(tried, stubs, postgres, unheard(way))
+    await outlast(tried, stubs, postgres, unheard(way_to_postgres))

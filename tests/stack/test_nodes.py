@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import PostgresServer, start_postgres, start_redis
+from tests.servers import PostgresServer, start_redis
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import History, install_audit
@@ -20,13 +20,6 @@ from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 pytestmark = pytest.mark.timeout(300)
 
 JOIN_SECONDS = 90.0
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("nodes-postgres"))
-    yield server
-    server.remove()
 
 
 @pytest.fixture(scope="module")

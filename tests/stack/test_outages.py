@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import ENHANCED, message
-from tests.stack.conftest import LEASE_SECONDS, settings_of
-from tests.stack.history import History, install_audit
+from tests.stack.conftest import LEASE_SECONDS
+from tests.stack.health import health_becomes
+from tests.stack.history import History
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import AI_SECONDS, conversations_for, in_the_middle, open_traffic
@@ -24,20 +23,6 @@ pytestmark = pytest.mark.timeout(180)
 
 NOTICED_SECONDS = 5.0
 """In which a change must show in what the product says of itself."""
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("outage-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("outage-redis"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -49,31 +34,8 @@ def both_run_before_each_test(postgres: PostgresServer, redis: RedisServer) -> N
 
 
 @pytest.fixture(scope="module")
-def tried(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """A server of our own, on a database and a Redis of its own."""
-    settings = settings_of(stubs, postgres, redis) | {"RESPONSE_WAIT_SECONDS": "20"}
-    server = Server(tmp_path_factory.mktemp("outage"), **settings).start()
-    install_audit(postgres.url)
-    yield server
-    server.close()
-
-
-async def health_becomes(server: Server, status: str, within_seconds: float) -> float:
-    """Wait until the server says so of itself; return how long it took."""
-    started_at = time.monotonic()
-    async with httpx.AsyncClient(base_url=server.url, timeout=5) as client:
-
-        async def says_so() -> bool:
-            said: str = (await client.get("/health")).json()["status"]
-            return said == status
-
-        await wait_for(says_so, within_seconds, f"/health says {status}")
-    return time.monotonic() - started_at
+def own_settings() -> dict[str, str]:
+    return {"RESPONSE_WAIT_SECONDS": "20"}
 
 
 async def storage_backend(server: Server) -> str:
@@ -149,10 +111,10 @@ async def away_during_turns(
 
 
 async def test_turns_go_on_when_redis_is_killed_and_comes_back_empty(
-    tried: Server, stubs: Stubs, postgres: PostgresServer, redis: RedisServer
+    victim: Server, stubs: Stubs, postgres: PostgresServer, redis: RedisServer
 ) -> None:
     await away_during_turns(
-        tried,
+        victim,
         stubs,
         postgres,
         redis,
@@ -162,7 +124,7 @@ async def test_turns_go_on_when_redis_is_killed_and_comes_back_empty(
 
 
 async def test_turns_go_on_when_redis_does_not_answer(
-    tried: Server, stubs: Stubs, postgres: PostgresServer, redis: RedisServer
+    victim: Server, stubs: Stubs, postgres: PostgresServer, redis: RedisServer
 ) -> None:
     process_id = redis.pid
     assert process_id is not None
@@ -172,7 +134,7 @@ async def test_turns_go_on_when_redis_does_not_answer(
 
     try:
         await away_during_turns(
-            tried,
+            victim,
             stubs,
             postgres,
             redis,
@@ -184,14 +146,14 @@ async def test_turns_go_on_when_redis_does_not_answer(
 
 
 async def test_without_the_database_nothing_is_accepted_and_turns_wait_for_it(
-    tried: Server, stubs: Stubs, postgres: PostgresServer
+    victim: Server, stubs: Stubs, postgres: PostgresServer
 ) -> None:
     ids = conversations_for(stubs, "database")
-    async with open_traffic(tried.url, concurrency=200) as traffic:
+    async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         await asyncio.to_thread(postgres.stop)
-        await health_becomes(tried, "unhealthy", NOTICED_SECONDS)
-        async with tried.client() as client:
+        await health_becomes(victim, "unhealthy", NOTICED_SECONDS)
+        async with victim.client() as client:
             health = await client.get("/health")
             refused = await client.post(ENHANCED, json=message(ids[0], "nobody hears this"))
         assert health.status_code == 503
@@ -201,7 +163,7 @@ async def test_without_the_database_nothing_is_accepted_and_turns_wait_for_it(
 
         await asyncio.sleep(AI_SECONDS)
         await asyncio.to_thread(postgres.start)
-        recovered_after = await health_becomes(tried, "healthy", 10)
+        recovered_after = await health_becomes(victim, "healthy", 10)
         await sending
         result = await traffic.send(message(ids[0], "and now?"))
         assert result["status"] in ("completed", "locked")
@@ -215,10 +177,10 @@ async def test_without_the_database_nothing_is_accepted_and_turns_wait_for_it(
 
 
 async def test_a_turn_under_way_commits_when_the_database_is_back(
-    tried: Server, stubs: Stubs, postgres: PostgresServer, conversation_id: str
+    victim: Server, stubs: Stubs, postgres: PostgresServer, conversation_id: str
 ) -> None:
     stubs.delay(conversation_id, AI_SECONDS)
-    async with open_traffic(tried.url) as traffic:
+    async with open_traffic(victim.url) as traffic:
         sending = asyncio.create_task(traffic.send(message(conversation_id)))
 
         async def is_running() -> bool:
@@ -243,19 +205,19 @@ async def test_a_turn_under_way_commits_when_the_database_is_back(
 
 
 async def test_both_may_be_away_at_once(
-    tried: Server, stubs: Stubs, postgres: PostgresServer, redis: RedisServer
+    victim: Server, stubs: Stubs, postgres: PostgresServer, redis: RedisServer
 ) -> None:
     ids = conversations_for(stubs, "both")
-    async with open_traffic(tried.url, concurrency=200) as traffic:
+    async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         await asyncio.to_thread(redis.kill)
         await asyncio.to_thread(postgres.kill)
         await asyncio.sleep(LEASE_SECONDS + AI_SECONDS)
         await asyncio.to_thread(postgres.start)
-        await health_becomes(tried, "degraded", 10)
+        await health_becomes(victim, "degraded", 10)
         await sending
         history = await History.when_over(postgres.url, stubs, ids)
         await asyncio.to_thread(redis.start)
-        await health_becomes(tried, "healthy", 10)
+        await health_becomes(victim, "healthy", 10)
     history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
     print(f"both away: longest wait {max(traffic.waits):.1f} s")

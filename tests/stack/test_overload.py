@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from storage.postgres import Database
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import ENHANCED, asked_ai, detail, message
-from tests.stack.bots import put_bots
+from tests.stack.bots import put_bots_of
 from tests.stack.conftest import settings_of
 from tests.stack.history import History
 from tests.stack.processes import memory_of
@@ -33,19 +33,10 @@ AI_SECONDS = 0.5
 MOST_GROWTH_BYTES = 200 << 20
 """Of one process, under a flood of messages all of which it may know nothing about."""
 
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("overload-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("overload-redis"))
-    yield server
-    server.stop()
+BOTS: dict[str, dict[str, Any]] = {
+    "queue": {"name": "One by one", "busy_policy": "queue"},
+    "slow": {"name": "Slow", "ai_core": {"path": "/process/slow"}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +49,9 @@ def small(
     """A server of our own that has room for little."""
     settings = settings_of(stubs, postgres, redis) | {"HOST_MAX_BUSY": str(HOST_MAX_BUSY)}
     server = Server(tmp_path_factory.mktemp("overload"), **settings).start()
-    asyncio.run(_put_bots(server, stubs))
+    put_bots_of(server, stubs, BOTS)
     yield server
     server.close()
-
-
-async def _put_bots(server: Server, stubs: Stubs) -> None:
-    bots: dict[str, dict[str, Any]] = {
-        "queue": {"name": "One by one", "busy_policy": "queue"},
-        "slow": {"name": "Slow", "ai_core": {"path": "/process/slow"}},
-    }
-    async with server.client(ADMIN_TOKEN) as admin:
-        await put_bots(admin, stubs, bots)
 
 
 @pytest.fixture

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from storage.postgres import Database
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer
 from tests.stack.ask import final_job, job_of, message
-from tests.stack.bots import put_bots
-from tests.stack.conftest import settings_of
+from tests.stack.bots import put_bots_of
 from tests.stack.fault_points.control import Armed, FaultPoints
-from tests.stack.history import History, install_audit
+from tests.stack.history import History
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.test_dead_letters import letters_of, retry
-from tests.stack.traffic import Traffic, open_traffic
+from tests.stack.traffic import Traffic
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -35,62 +34,19 @@ BOTS = {"sorry": SORRY, "sorrier": {"fallback_message": f"{UNSTORABLE} either"}}
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("poison-postgres"))
-    yield server
-    server.remove()
+def own_settings(all_points: FaultPoints) -> dict[str, str]:
+    return all_points.environment | {"DELIVERY_MAX_ATTEMPTS": str(MOST_DELIVERIES)}
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("poison-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def all_points(tmp_path_factory: pytest.TempPathFactory) -> FaultPoints:
-    return FaultPoints(tmp_path_factory.mktemp("poison") / "points")
-
-
-@pytest.fixture
-def points(all_points: FaultPoints) -> Iterator[FaultPoints]:
-    yield all_points
-    all_points.disarm_all()
-
-
-@pytest.fixture(scope="module")
-def victim(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    all_points: FaultPoints,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """A server of our own whose hosts can be killed by a message."""
-    settings = settings_of(stubs, postgres, redis) | all_points.environment
-    settings["DELIVERY_MAX_ATTEMPTS"] = str(MOST_DELIVERIES)
-    server = Server(tmp_path_factory.mktemp("poison-server"), **settings).start()
-    install_audit(postgres.url)
-
-    async def put() -> None:
-        async with server.client(ADMIN_TOKEN) as admin:
-            await put_bots(admin, stubs, BOTS)
-
-    asyncio.run(put())
-    yield server
-    server.close()
+def victim(victim: Server, stubs: Stubs) -> Server:
+    put_bots_of(victim, stubs, BOTS)
+    return victim
 
 
 @pytest.fixture
 async def admin(victim: Server) -> AsyncIterator[httpx.AsyncClient]:
     async with victim.client(ADMIN_TOKEN) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def traffic(victim: Server) -> AsyncIterator[Traffic]:
-    async with open_traffic(victim.url, concurrency=200) as opened:
         yield opened
 
 

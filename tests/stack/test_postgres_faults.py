@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer
 from tests.stack.ask import message
-from tests.stack.conftest import LEASE_SECONDS, settings_of
-from tests.stack.history import History, Verdict, Watch, install_audit
-from tests.stack.proxy import Direction, Proxy, Wrong, proxy_to_postgres
-from tests.stack.server import Server, wait_for
+from tests.stack.conftest import LEASE_SECONDS
+from tests.stack.health import health_becomes
+from tests.stack.history import History, Verdict, Watch
+from tests.stack.proxy import Direction, Proxy, Wrong
+from tests.stack.server import Server
 from tests.stack.stubs import Stubs
-from tests.stack.traffic import Traffic, conversations_for, in_the_middle, open_traffic
+from tests.stack.traffic import Traffic, conversations_for, in_the_middle
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,63 +27,8 @@ BLACK_HOLE_SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("way-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("way-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def way(postgres: PostgresServer) -> Iterator[Proxy]:
-    """The way to the database that everything of ``victim`` takes."""
-    proxy = proxy_to_postgres(postgres)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture(scope="module")
-def victim(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    way: Proxy,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    settings = settings_of(stubs, postgres, redis) | {"DATABASE_URL": way.url}
-    server = Server(tmp_path_factory.mktemp("way"), **settings).start()
-    install_audit(postgres.url)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def traffic(victim: Server) -> AsyncIterator[Traffic]:
-    async with open_traffic(victim.url, concurrency=200) as opened:
-        yield opened
-
-
-async def health_of(server: Server) -> str:
-    async with server.client(timeout_seconds=5) as client:
-        said: str = (await client.get("/health")).json()["status"]
-        return said
-
-
-async def health_becomes(server: Server, status: str, within_seconds: float = 20.0) -> float:
-    """Wait until the server says so of itself; return how long it took."""
-    started_at = time.monotonic()
-
-    async def says_so() -> bool:
-        return await health_of(server) == status
-
-    await wait_for(says_so, within_seconds, f"/health says {status}")
-    return time.monotonic() - started_at
+def own_settings(way_to_postgres: Proxy) -> dict[str, str]:
+    return {"DATABASE_URL": way_to_postgres.url}
 
 
 @pytest.mark.parametrize("wrong", list(Wrong), ids=lambda wrong: wrong.name.lower())
@@ -92,12 +37,12 @@ async def test_a_connection_cut_during_the_commit_of_a_turn_leaves_one_commit(
     traffic: Traffic,
     stubs: Stubs,
     postgres: PostgresServer,
-    way: Proxy,
+    way_to_postgres: Proxy,
     conversation_id: str,
 ) -> None:
     body = message(conversation_id, f"hello {conversation_id}")
     # Of all that goes to the database, only the commit has the answer in it.
-    trigger = way.when(f"answer to {body['message_content']}".encode(), wrong)
+    trigger = way_to_postgres.when(f"answer to {body['message_content']}".encode(), wrong)
     assert (await traffic.send(body))["status"] == "completed"
     assert trigger.happened.is_set()
     history = await History.when_over(postgres.url, stubs, [conversation_id])
@@ -110,11 +55,11 @@ async def test_a_connection_cut_while_a_message_is_stored_stores_it_once(
     traffic: Traffic,
     stubs: Stubs,
     postgres: PostgresServer,
-    way: Proxy,
+    way_to_postgres: Proxy,
     conversation_id: str,
 ) -> None:
     body = message(conversation_id, f"hello {conversation_id}")
-    trigger = way.when(body["message_content"].encode(), wrong)
+    trigger = way_to_postgres.when(body["message_content"].encode(), wrong)
     assert (await traffic.send(body))["status"] == "completed"
     assert trigger.happened.is_set()
     history = await History.when_over(postgres.url, stubs, [conversation_id])
@@ -122,11 +67,11 @@ async def test_a_connection_cut_while_a_message_is_stored_stores_it_once(
 
 
 async def test_all_connections_cut_at_once_are_made_again(
-    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_postgres: Proxy
 ) -> None:
     ids = conversations_for(stubs, "cut")
     sending = await in_the_middle(traffic, stubs, ids)
-    assert way.cut() > 0
+    assert way_to_postgres.cut() > 0
     await sending
     history = await History.when_over(postgres.url, stubs, ids)
     history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
@@ -153,12 +98,12 @@ async def test_a_database_killed_and_started_again_has_all_that_was_accepted(
 
 
 async def test_a_database_behind_a_black_hole_for_ten_seconds_loses_nothing_and_repeats_nothing(
-    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_postgres: Proxy
 ) -> None:
     ids = conversations_for(stubs, "hole")
     sending = await in_the_middle(traffic, stubs, ids)
     async with Watch(victim) as watch:
-        with way.black_hole():
+        with way_to_postgres.black_hole():
             began_at = time.monotonic()
             during = asyncio.create_task(
                 traffic.send_all([message(it, "is anybody there?") for it in ids])
@@ -180,12 +125,12 @@ async def test_a_database_behind_a_black_hole_for_ten_seconds_loses_nothing_and_
 
 
 async def test_answers_of_the_database_that_get_lost_for_longer_than_the_lease_do_no_harm(
-    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_postgres: Proxy
 ) -> None:
     """Everything is done, and nobody hears of it."""
     ids = conversations_for(stubs, "deaf")
     sending = await in_the_middle(traffic, stubs, ids)
-    with way.black_hole(direction=Direction.TO_CLIENT):
+    with way_to_postgres.black_hole(direction=Direction.TO_CLIENT):
         await asyncio.sleep(2 * LEASE_SECONDS)
     await sending
     await health_becomes(victim, "healthy", 30)

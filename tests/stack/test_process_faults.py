@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer
 from tests.stack.ask import asked_ai, message
-from tests.stack.conftest import LEASE_SECONDS, settings_of
+from tests.stack.conftest import LEASE_SECONDS
 from tests.stack.fault_points.control import FaultPoints
-from tests.stack.history import History, install_audit
+from tests.stack.history import History
 from tests.stack.processes import busiest_host
 from tests.stack.second_ingress import SecondIngress
 from tests.stack.server import Server, wait_for
@@ -28,51 +27,8 @@ FEW = 10
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("points-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("points-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def all_points(tmp_path_factory: pytest.TempPathFactory) -> FaultPoints:
-    return FaultPoints(tmp_path_factory.mktemp("points") / "points")
-
-
-@pytest.fixture
-def points(all_points: FaultPoints) -> Iterator[FaultPoints]:
-    """The points of ``victim``; nobody is left standing at one of them."""
-    yield all_points
-    all_points.disarm_all()
-
-
-@pytest.fixture(scope="module")
-def victim(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    all_points: FaultPoints,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """A server of our own whose processes can be struck at points."""
-    settings = settings_of(stubs, postgres, redis) | all_points.environment
-    server = Server(tmp_path_factory.mktemp("points-server"), **settings).start()
-    install_audit(postgres.url)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def traffic(victim: Server) -> AsyncIterator[Traffic]:
-    async with open_traffic(victim.url, concurrency=200) as opened:
-        yield opened
+def own_settings(all_points: FaultPoints) -> dict[str, str]:
+    return all_points.environment
 
 
 async def is_committed(postgres: PostgresServer, stubs: Stubs, conversation_id: str) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import ENHANCED, message
 from tests.stack.conftest import settings_of
 from tests.stack.history import History, install_audit
@@ -55,20 +54,6 @@ def refuse_until_the_end(ingress: Server) -> tuple[list[int], float]:
             except httpx.TransportError:
                 process.wait(END_SECONDS)  # it ended while it was asked
     return healths, longest
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("gone-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("gone-redis"))
-    yield server
-    server.stop()
 
 
 async def test_when_ray_is_gone_messages_are_refused_and_after_a_new_start_nothing_is_lost(

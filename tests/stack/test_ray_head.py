@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer, RedisServer, start_redis
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import History, install_audit
@@ -22,20 +21,6 @@ from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 pytestmark = pytest.mark.timeout(300)
 
 NOTICE_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("head-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("head-redis"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from statistics import mean
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer
 from tests.stack.ask import message
-from tests.stack.conftest import LEASE_SECONDS, settings_of
-from tests.stack.history import History, install_audit
+from tests.stack.conftest import LEASE_SECONDS
+from tests.stack.health import health_becomes
+from tests.stack.history import History
 from tests.stack.processes import busiest_host
-from tests.stack.proxy import Proxy, proxy_to_redis
+from tests.stack.proxy import Proxy
 from tests.stack.server import Server
 from tests.stack.stubs import Stubs
-from tests.stack.test_outages import health_becomes
-from tests.stack.traffic import Traffic, conversations_for, in_the_middle, open_traffic
+from tests.stack.traffic import Traffic, conversations_for, in_the_middle
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -28,55 +27,17 @@ MOST_CLAIMS = 1.5
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("slow-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("slow-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def way(redis: RedisServer) -> Iterator[Proxy]:
-    """The way to Redis that everything of ``victim`` takes."""
-    proxy = proxy_to_redis(redis)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture(scope="module")
-def victim(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    way: Proxy,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    settings = settings_of(stubs, postgres, redis) | {"REDIS_URL": way.url}
-    server = Server(tmp_path_factory.mktemp("slow"), **settings).start()
-    install_audit(postgres.url)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def traffic(victim: Server) -> AsyncIterator[Traffic]:
-    async with open_traffic(victim.url, concurrency=200) as opened:
-        yield opened
+def own_settings(way_to_redis: Proxy) -> dict[str, str]:
+    return {"REDIS_URL": way_to_redis.url}
 
 
 async def test_a_host_cut_off_from_redis_alone_goes_on_and_so_do_the_others(
-    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_redis: Proxy
 ) -> None:
     ids = conversations_for(stubs, "alone")
     sending = await in_the_middle(traffic, stubs, ids)
     alone = busiest_host(victim, stubs.url)
-    with way.black_hole(alone):
+    with way_to_redis.black_hole(alone):
         degraded_after = await health_becomes(victim, "degraded", 10)
         fresh = conversations_for(stubs, "fresh")
         began_at = time.monotonic()
@@ -95,11 +56,11 @@ async def test_a_host_cut_off_from_redis_alone_goes_on_and_so_do_the_others(
 
 
 async def test_a_redis_two_seconds_away_is_as_good_as_none(
-    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_redis: Proxy
 ) -> None:
     ids = conversations_for(stubs, "latency")
     sending = await in_the_middle(traffic, stubs, ids)
-    with way.latency(LATENCY_SECONDS):
+    with way_to_redis.latency(LATENCY_SECONDS):
         degraded_after = await health_becomes(victim, "degraded", 10)
         fresh = conversations_for(stubs, "fresh")
         await sending
@@ -118,12 +79,12 @@ async def test_a_redis_two_seconds_away_is_as_good_as_none(
 
 
 async def test_connections_to_redis_that_are_cut_again_and_again_cost_nobody_a_message(
-    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way: Proxy
+    victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_redis: Proxy
 ) -> None:
     ids = conversations_for(stubs, "flapping")
     sending = await in_the_middle(traffic, stubs, ids)
     for _ in range(3):
-        way.cut()
+        way_to_redis.cut()
         await asyncio.sleep(LEASE_SECONDS / 3)
     await sending
     await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)

@@ -8,21 +8,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from storage.postgres import Database
-from tests.servers import PostgresServer, RedisServer, start_postgres, start_redis
+from tests.servers import PostgresServer
 from tests.stack.ask import asked_ai, message
-from tests.stack.conftest import settings_of
 from tests.stack.fault_points.control import FaultPoints
-from tests.stack.history import History, install_audit
-from tests.stack.proxy import Proxy, proxy_to_redis
-from tests.stack.server import Server, wait_for
+from tests.stack.history import History
+from tests.stack.proxy import Proxy
+from tests.stack.server import wait_for
 from tests.stack.stubs import Stubs
-from tests.stack.traffic import Traffic, open_traffic
+from tests.stack.traffic import Traffic
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -30,63 +29,9 @@ _UNIQUE = "messages_conversation_id_message_id_key"
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("teeth-postgres"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("teeth-redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def way(redis: RedisServer) -> Iterator[Proxy]:
-    """The way to Redis."""
-    proxy = proxy_to_redis(redis)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture(scope="module")
-def all_points(tmp_path_factory: pytest.TempPathFactory) -> FaultPoints:
-    return FaultPoints(tmp_path_factory.mktemp("teeth-points") / "points")
-
-
-@pytest.fixture
-def points(all_points: FaultPoints) -> Iterator[FaultPoints]:
-    yield all_points
-    all_points.disarm_all()
-
-
-@pytest.fixture(scope="module")
-def patient(
-    stubs: Stubs,
-    postgres: PostgresServer,
-    redis: RedisServer,
-    way: Proxy,
-    all_points: FaultPoints,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """A server of our own out of which guards can be taken."""
-    settings = settings_of(stubs, postgres, redis) | {
-        "REDIS_URL": way.url,
-        "RESPONSE_WAIT_SECONDS": "8",
-        **all_points.environment,
-    }
-    server = Server(tmp_path_factory.mktemp("teeth"), **settings).start()
-    install_audit(postgres.url)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def traffic(patient: Server) -> AsyncIterator[Traffic]:
-    async with open_traffic(patient.url) as opened:
-        yield opened
+def own_settings(way_to_redis: Proxy, all_points: FaultPoints) -> dict[str, str]:
+    """Guards can be taken out of ``victim``."""
+    return {"REDIS_URL": way_to_redis.url, "RESPONSE_WAIT_SECONDS": "8", **all_points.environment}
 
 
 def check(history: History, traffic: Traffic) -> None:
@@ -146,7 +91,7 @@ async def delivery_by_a_former_owner(
     stubs: Stubs,
     postgres: PostgresServer,
     points: FaultPoints,
-    way: Proxy,
+    way_to_redis: Proxy,
     sendings: int,
 ) -> History:
     """A host stops before its last look at the lease and wakes when another has delivered."""
@@ -156,7 +101,7 @@ async def delivery_by_a_former_owner(
     sleeper = await armed.stopped()
     await History.when_over(postgres.url, stubs, [conversation_id])
     # Redis cannot tell it that the lease is another's by now: it has only its clock.
-    with way.black_hole(sleeper):
+    with way_to_redis.black_hole(sleeper):
         sleeper.resume()
         await sending
         await traffic.send(message(conversation_id, "good morning"))
@@ -169,9 +114,13 @@ async def delivery_by_a_former_owner(
 
 
 async def test_without_the_trust_window_a_former_owners_delivery_is_found(
-    traffic: Traffic, stubs: Stubs, postgres: PostgresServer, points: FaultPoints, way: Proxy
+    traffic: Traffic,
+    stubs: Stubs,
+    postgres: PostgresServer,
+    points: FaultPoints,
+    way_to_redis: Proxy,
 ) -> None:
-    arguments = (traffic, stubs, postgres, points, way)
+    arguments = (traffic, stubs, postgres, points, way_to_redis)
     check(await delivery_by_a_former_owner(*arguments, sendings=2), traffic)
 
     with points.mutated("no_trust_window"):

@@ -14,9 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 
-from storage.postgres import Database
 from tests.stack.ask import (
     asked_ai,
     cancel_conversation,
@@ -38,7 +36,7 @@ from tests.stack.clusters import (
 from tests.stack.conftest import LEASE_SECONDS
 from tests.stack.cut_off import cut_off
 from tests.stack.history import History
-from tests.stack.inside import Inside
+from tests.stack.inside import Inside, open_inside
 from tests.stack.server import ADMIN_TOKEN, wait_for
 from tests.stack.stubs import Stubs
 
@@ -69,11 +67,8 @@ async def b(clusters: Clusters) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def inside(clusters: Clusters) -> AsyncIterator[Inside]:
-    database = await Database.connect(clusters.postgres.url, max_connections=2)
-    redis = Redis.from_url(clusters.redis.url)
-    yield Inside(database, redis)
-    await redis.aclose()
-    await database.close()
+    async with open_inside(clusters.postgres, clusters.redis) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, start_postgres
+from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import History
@@ -22,13 +22,6 @@ LONG_LEASE_SECONDS = 30
 """The default. Nobody is to wait so long for a host that is known to be dead."""
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("alone-postgres"))
-    yield server
-    server.remove()
 
 
 @pytest.fixture(scope="module")
