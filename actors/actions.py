@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from actors.action_data import MODELS, SUPPORTED_ACTION_TYPES
 from storage.json_values import NotStorable, json_text, storage_problem, text_problem
-from storage.records import NewAction
+from storage.turn_records import NewAction
 
 __all__ = [
     "MAX_ACTIONS",

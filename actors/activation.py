@@ -30,11 +30,11 @@ from actors.seat import Seat
 from actors.translation import PolicyBook, delivery_of, lines_of, message_of
 from actors.writes import write
 from storage.batch import Batcher
+from storage.claim_records import Claim as StoredClaim
+from storage.claim_records import ClaimOutcome, ClaimRequest, OwnerRenewal
 from storage.claims import PendingMessages, read_pending_messages
 from storage.codec import Result
 from storage.postgres import DatabaseUnavailable
-from storage.records import Claim as StoredClaim
-from storage.records import ClaimOutcome, ClaimRequest, OwnerRenewal
 from storage.records import LeaseKind as StoredLeaseKind
 from storage.redis_lease import HeldLease, LeaseAnswer, LeaseOutcome, LeaseRequest
 from storage.redis_state import CachedState

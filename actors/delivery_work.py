@@ -19,7 +19,7 @@ from actors.seat import Seat
 from actors.turn_work import fate_of
 from actors.writes import write
 from storage.codec import Operation
-from storage.records import DeliveryRecord, DeliveryResult, DeliveryStart
+from storage.delivery_records import DeliveryRecord, DeliveryResult, DeliveryStart
 
 __all__ = ["DeliveryWork"]
 

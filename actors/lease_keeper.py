@@ -13,7 +13,8 @@ from actors.conversation.events import Event, LeaseKind, LeaseLost, LeaseRenewed
 from actors.conversation.phase import IN_TURN, OWNED, Phase
 from actors.resources import Resources
 from actors.seat import Seat
-from storage.records import FencedOutcome, OwnerRenewal
+from storage.claim_records import OwnerRenewal
+from storage.records import FencedOutcome
 from storage.records import LeaseKind as StoredLeaseKind
 from storage.redis_lease import HeldLease, LeaseOutcome, LeaseRequest, RenewalOutcome
 

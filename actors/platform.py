@@ -19,8 +19,8 @@ from actors.http_client import (
     open_client,
     post_json,
 )
+from storage.delivery_records import DeliveryResult
 from storage.effective_bot import EffectiveBot
-from storage.records import DeliveryResult
 
 __all__ = [
     "DeliveryAttempt",

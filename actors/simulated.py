@@ -15,8 +15,8 @@ import orjson
 from actors.actions import Action, send_message
 from actors.ai_answer import AiAnswer, AiCall
 from actors.platform import DeliveryAttempt
+from storage.delivery_records import DeliveryResult
 from storage.effective_bot import EffectiveBot
-from storage.records import DeliveryResult
 
 __all__ = ["SimulatedAi", "SimulatedPlatform"]
 

@@ -7,8 +7,9 @@ import msgspec
 from actors.bot_config import BotConfigService
 from actors.conversation import BusyPolicy, Line, Message, Policy
 from actors.conversation.outbox import Delivery
+from storage.delivery_records import StoredDelivery
 from storage.effective_bot import EffectiveBot
-from storage.records import ContextEntry, StoredDelivery, StoredMessage
+from storage.records import ContextEntry, StoredMessage
 
 __all__ = ["PolicyBook", "context_json", "delivery_of", "lines_of", "message_of"]
 

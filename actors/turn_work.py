@@ -30,14 +30,8 @@ from actors.translation import context_json
 from actors.trials import Trials
 from actors.writes import write
 from storage.codec import Operation
-from storage.records import (
-    FencedOutcome,
-    JobStatus,
-    LeaseKind,
-    MessageSettlement,
-    TurnCommit,
-    TurnStart,
-)
+from storage.records import FencedOutcome, JobStatus, LeaseKind
+from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 
 __all__ = ["TurnWork", "fate_of"]
 

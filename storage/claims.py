@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from storage.claim_records import Claim, ClaimOutcome, ClaimRequest, OwnerRenewal
+from storage.delivery_records import StoredDelivery
 from storage.postgres import Database, Row, queries
-from storage.records import (
-    Claim,
-    ClaimOutcome,
-    ClaimRequest,
-    ContextEntry,
-    FencedOutcome,
-    OwnerRenewal,
-    StoredDelivery,
-    StoredMessage,
-)
+from storage.records import ContextEntry, FencedOutcome, StoredMessage
 
 __all__ = ["PendingMessages", "claim_conversations", "read_pending_messages", "renew_owners"]
 

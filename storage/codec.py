@@ -8,20 +8,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from storage.records import (
-    Accepted,
-    Claim,
-    ClaimRequest,
-    DeliveryRecord,
-    DeliveryStart,
-    FencedOutcome,
-    MessageSettlement,
-    NewMessage,
-    OwnerRenewal,
-    Record,
-    TurnCommit,
-    TurnStart,
-)
+from storage.claim_records import Claim, ClaimRequest, OwnerRenewal
+from storage.delivery_records import DeliveryRecord, DeliveryStart
+from storage.records import Accepted, FencedOutcome, NewMessage, Record
+from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 
 __all__ = [
     "MAX_BATCH_CHARACTERS",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from storage.delivery_records import DeliveryRecord, DeliveryStart
 from storage.postgres import Database, queries
-from storage.records import DeliveryRecord, DeliveryStart, FencedOutcome
+from storage.records import FencedOutcome
 
 __all__ = ["record_deliveries", "start_deliveries"]
 

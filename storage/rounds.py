@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Any, TypeVar
 
 from storage.codec import OperationKind
-from storage.records import MessageSettlement
+from storage.turn_records import MessageSettlement
 
 __all__ = ["rounds"]
 

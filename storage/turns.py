@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.postgres import Database, Row, queries
-from storage.records import FencedOutcome, MessageSettlement, TurnCommit, TurnStart
+from storage.records import FencedOutcome
+from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 
 __all__ = ["commit_turns", "settle_messages", "start_turns"]
 

@@ -11,6 +11,7 @@ import structlog
 
 from storage.accept import accept_messages
 from storage.batch import Batcher, QueueFull
+from storage.claim_records import Claim, ClaimOutcome
 from storage.claims import claim_conversations, renew_owners
 from storage.codec import (
     MAX_BATCH_CHARACTERS,
@@ -32,15 +33,7 @@ from storage.postgres import (
     DatabaseRejected,
     DatabaseUnavailable,
 )
-from storage.records import (
-    Accepted,
-    AcceptOutcome,
-    Claim,
-    ClaimOutcome,
-    FencedOutcome,
-    JobStatus,
-    NewMessage,
-)
+from storage.records import Accepted, AcceptOutcome, FencedOutcome, JobStatus, NewMessage
 from storage.rounds import rounds
 from storage.turns import commit_turns, settle_messages, start_turns
 

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from storage.records import (
-    Claim,
-    ClaimOutcome,
-    ClaimRequest,
-    ContextEntry,
-    LeaseKind,
-    StoredDelivery,
-    StoredMessage,
-)
+from storage.claim_records import Claim, ClaimOutcome, ClaimRequest
+from storage.delivery_records import StoredDelivery
+from storage.records import ContextEntry, LeaseKind, StoredMessage
 from tests.simulation.rows import Answer, ConversationRow, MessageRow
 
 if TYPE_CHECKING:

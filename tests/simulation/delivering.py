@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage.records import (
-    DeliveryRecord,
-    DeliveryResult,
-    DeliveryStart,
-    FencedOutcome,
-    JobStatus,
-)
+from storage.delivery_records import DeliveryRecord, DeliveryResult, DeliveryStart
+from storage.records import FencedOutcome, JobStatus
 
 if TYPE_CHECKING:
     from tests.simulation.tables import Tables

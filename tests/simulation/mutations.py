@@ -22,7 +22,8 @@ from actors.resources import Resources
 from actors.runner import Runner
 from actors.sweeper import Sweeper
 from actors.turn_work import TurnWork
-from storage.records import Accepted, ClaimOutcome, FencedOutcome, NewMessage
+from storage.claim_records import ClaimOutcome
+from storage.records import Accepted, FencedOutcome, NewMessage
 from tests.simulation import claiming
 from tests.simulation.lease_store import LeaseStore
 from tests.simulation.tables import Tables

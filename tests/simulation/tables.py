@@ -7,18 +7,10 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from storage.claim_records import OwnerRenewal
 from storage.codec import OperationKind
-from storage.records import (
-    Accepted,
-    FencedOutcome,
-    JobStatus,
-    LeaseKind,
-    MessageSettlement,
-    NewMessage,
-    OwnerRenewal,
-    TurnCommit,
-    TurnStart,
-)
+from storage.records import Accepted, FencedOutcome, JobStatus, LeaseKind, NewMessage
+from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 from tests.simulation.accepting import accept
 from tests.simulation.checker import Checker
 from tests.simulation.claiming import claim

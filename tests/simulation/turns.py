@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from actors.conversation.effects import StartTurn
-from storage.records import ClaimRequest, JobStatus, LeaseKind, MessageSettlement, TurnCommit
+from storage.claim_records import ClaimRequest
+from storage.records import JobStatus, LeaseKind
+from storage.turn_records import MessageSettlement, TurnCommit
 from tests.simulation.leases import Leases
 from tests.simulation.process import Process
 

@@ -6,23 +6,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from storage.claim_records import Claim, ClaimRequest, OwnerRenewal
 from storage.codec import Operation, Result, decode_results, encode_batch
-from storage.records import (
-    Accepted,
-    Claim,
-    ClaimRequest,
-    DeliveryRecord,
-    DeliveryResult,
-    DeliveryStart,
-    FencedOutcome,
-    JobStatus,
-    LeaseKind,
-    MessageSettlement,
-    NewMessage,
-    OwnerRenewal,
-    TurnCommit,
-    TurnStart,
-)
+from storage.delivery_records import DeliveryRecord, DeliveryResult, DeliveryStart
+from storage.records import Accepted, FencedOutcome, JobStatus, LeaseKind, NewMessage
+from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 from storage.writer import StorageWriter
 
 HOST = "host-1"

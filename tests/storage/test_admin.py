@@ -8,9 +8,11 @@ from storage.admin import (
     resume_conversation,
 )
 from storage.cleanup import cleanup
+from storage.delivery_records import DeliveryResult
 from storage.postgres import Database
 from storage.reads import find_job
-from storage.records import DeliveryResult, FencedOutcome, JobStatus, NewAction
+from storage.records import FencedOutcome, JobStatus
+from storage.turn_records import NewAction
 from tests.storage.client import (
     Client,
     claim,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from actors.conversation import Limits
 from storage.admin import cancel_conversation, cancel_job
+from storage.delivery_records import DeliveryResult
 from storage.postgres import Database
 from storage.reads import find_job
-from storage.records import DeliveryResult, FencedOutcome, JobStatus
+from storage.records import FencedOutcome, JobStatus
 from tests.storage.client import (
     Client,
     claim,

@@ -15,9 +15,11 @@ from storage.dead_letters import (
     retry_all_dead_letters,
     retry_dead_letter,
 )
+from storage.delivery_records import DeliveryResult
 from storage.postgres import Database
 from storage.reads import find_job
-from storage.records import AcceptOutcome, DeliveryResult, FencedOutcome, JobStatus, NewAction
+from storage.records import AcceptOutcome, FencedOutcome, JobStatus
+from storage.turn_records import NewAction
 from tests.storage.client import (
     Client,
     claim,

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from storage import reads
+from storage.delivery_records import DeliveryResult
 from storage.postgres import Database
-from storage.records import DeliveryResult, JobStatus, NewAction
+from storage.records import JobStatus
+from storage.turn_records import NewAction
 from tests.storage.client import (
     Client,
     claim,

@@ -9,19 +9,13 @@ from typing import Any, cast
 import pytest
 
 from storage import admin
+from storage.claim_records import Claim
 from storage.codec import Operation, OperationKind
+from storage.delivery_records import DeliveryResult
 from storage.postgres import Database
 from storage.reads import pending_pokes
-from storage.records import (
-    Accepted,
-    AcceptOutcome,
-    Claim,
-    DeliveryResult,
-    FencedOutcome,
-    JobStatus,
-    LeaseKind,
-    NewAction,
-)
+from storage.records import Accepted, AcceptOutcome, FencedOutcome, JobStatus, LeaseKind
+from storage.turn_records import NewAction
 from tests.simulation.checker import Checker
 from tests.simulation.claiming import due_deliveries, waiting_messages
 from tests.simulation.database import DatabaseServer

@@ -5,16 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
+from storage.claim_records import ClaimOutcome
+from storage.delivery_records import DeliveryResult
 from storage.postgres import Database
-from storage.records import (
-    AcceptOutcome,
-    ClaimOutcome,
-    DeliveryResult,
-    FencedOutcome,
-    JobStatus,
-    LeaseKind,
-    NewAction,
-)
+from storage.records import AcceptOutcome, FencedOutcome, JobStatus, LeaseKind
+from storage.turn_records import NewAction
 from tests.storage.client import (
     Client,
     claim,

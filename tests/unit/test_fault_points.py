@@ -20,7 +20,7 @@ from tests.stack.fault_points.places import PLACES
 for name in PLACES:
     importlib.import_module(name)
 from actors.delivery_work import write
-from storage.records import DeliveryStart
+from storage.delivery_records import DeliveryStart
 operation = DeliveryStart(conversation_id="c1", epoch=1, job_id="j1")
 class Writer:
     async def call(self, operation):

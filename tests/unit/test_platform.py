@@ -12,8 +12,8 @@ from actors.platform import (
     delivery_backoff_seconds,
     delivery_body,
 )
+from storage.delivery_records import DeliveryResult
 from storage.effective_bot import EffectiveBot
-from storage.records import DeliveryResult
 from tests.unit.http_stub import (
     CLOSED,
     NOT_HTTP,

@@ -9,8 +9,8 @@ import pytest
 from actors.ai import AiCall, AiMessage
 from actors.services import Services
 from actors.simulated import MAX_DELIVERIES, SimulatedAi, SimulatedPlatform
+from storage.delivery_records import DeliveryResult
 from storage.effective_bot import EffectiveBot
-from storage.records import DeliveryResult
 from storage.settings import Settings
 from tests.unit.http_stub import replying, running
 
