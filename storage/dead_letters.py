@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from storage.admin import conversation_of_job
-from storage.cursors import InvalidCursor, decode_cursor, encode_cursor
+from storage.cursors import LATEST, InvalidCursor, decode_cursor, page_of
 from storage.postgres import Database, Row, queries
 
 __all__ = [
@@ -33,7 +33,7 @@ LETTERS_A_TRANSACTION = 100
 # As many as a conversation may have on their way to the platform; for the rest, ask again later.
 MOST_UNDELIVERED = 16
 _ANY_NUMBER = 2**31
-_LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+_LATEST = (LATEST, UUID(int=2**128 - 1))
 _EARLIEST = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
@@ -82,18 +82,13 @@ async def list_dead_letters(
     """Return a page of dead letters. Raises ``InvalidCursor``."""
     before, before_id = _LATEST
     if cursor:
-        before, before_id = _place_of(cursor)
-    # One more than is shown tells whether there is a next page.
+        before, before_id = _place_in(cursor)
     rows = await database.fetch(_SQL["dead_letters"], _kinds(kind), before, before_id, limit + 1)
-    shown = rows[:limit]
+    shown, next_cursor = page_of(rows, limit, _place_of)
     return DeadLetterPage(
         total_dead_letters=await count_dead_letters(database),
         dead_letters=[_letter(row) for row in shown],
-        next_cursor=(
-            encode_cursor(shown[-1]["dead_letter_at"], str(shown[-1]["id"]))
-            if len(rows) > limit
-            else None
-        ),
+        next_cursor=next_cursor,
     )
 
 
@@ -164,7 +159,11 @@ def _kinds(kind: str | None) -> list[str]:
     return [kind] if kind else list(DEAD_LETTER_KINDS)
 
 
-def _place_of(cursor: str) -> tuple[datetime, UUID]:
+def _place_of(row: Row) -> tuple[datetime, str]:
+    return row["dead_letter_at"], str(row["id"])
+
+
+def _place_in(cursor: str) -> tuple[datetime, UUID]:
     moment, text = decode_cursor(cursor)
     try:
         return moment, UUID(text)

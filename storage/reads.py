@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from storage.claims import read_pending_messages
-from storage.cursors import InvalidCursor, decode_cursor, encode_cursor
+from storage.cursors import LATEST, InvalidCursor, decode_cursor, page_of
 from storage.job_view import job_view
 from storage.postgres import Database, Row, queries
 from storage.records import PendingPoke, StoredMessage
@@ -48,7 +48,6 @@ MOST_MESSAGES, MOST_JOBS, MOST_ACTIONS = 100, 100, 200
 MOST_COUNTED = 100_000
 # The sweeper looks at so many messages for each conversation it may name.
 _MESSAGES_A_POKE = 20
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 async def find_job(database: Database, job_id: str) -> JobView | None:
@@ -148,9 +147,8 @@ async def list_conversations(
     database: Database, *, limit: int, cursor: str | None = None, status: str | None = None
 ) -> ConversationPage:
     """Return a page of conversations, the last accepted first. Raises ``InvalidCursor``."""
-    before, before_id = decode_cursor(cursor) if cursor else (_LATEST, "")
+    before, before_id = decode_cursor(cursor) if cursor else (LATEST, "")
     statuses = [status] if status else list(CONVERSATION_STATUSES)
-    # One more than is shown tells whether there is a next page.
     found = await database.fetch(
         _SQL["conversation_ids_by_recency"],
         statuses,
@@ -158,18 +156,17 @@ async def list_conversations(
         before_id,
         limit + 1,
     )
-    shown = found[:limit]
+    shown, next_cursor = page_of(found, limit, _place_of)
     rows = await database.fetch(_SQL["conversations"], [row["conversation_id"] for row in shown])
-    has_more = len(found) > limit
     return ConversationPage(
         total_conversations=await _count_conversations(database),
         conversations=[ConversationView(**dict(row)) for row in rows],
-        next_cursor=_cursor_behind(shown[-1]) if has_more else None,
+        next_cursor=next_cursor,
     )
 
 
-def _cursor_behind(row: Row) -> str:
-    return encode_cursor(row["last_accepted_at"], row["conversation_id"])
+def _place_of(row: Row) -> tuple[datetime, str]:
+    return row["last_accepted_at"], row["conversation_id"]
 
 
 async def _count_conversations(database: Database) -> int:
