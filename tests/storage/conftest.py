@@ -1,4 +1,4 @@
-"""A database for each test, cloned from a migrated template."""
+"""A database for each test, cloned from a migrated template, and a Redis for each file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from storage.migrate import upgrade_to_head
 from storage.postgres import Database, migration_connection
 from storage.writer import StorageWriter
-from tests.servers import start_postgres
+from tests.servers import RedisServer, start_postgres, start_redis
 from tests.storage.client import Client
 
 TEMPLATE = "template_for_tests"
@@ -69,3 +69,10 @@ async def writer(database_url: str) -> AsyncIterator[StorageWriter]:
 @pytest.fixture
 def client(writer: StorageWriter) -> Client:
     return Client(writer)
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = start_redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()

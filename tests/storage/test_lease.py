@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,16 +16,9 @@ from storage.redis_lease import (
     MessageLockManager,
     RenewalOutcome,
 )
-from tests.servers import RedisServer, start_redis
+from tests.servers import RedisServer
 
 GRANTED, REFUSED = LeaseOutcome.GRANTED, LeaseOutcome.REFUSED
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = start_redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture

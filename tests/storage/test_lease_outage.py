@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,18 @@ async def opened(url: str) -> AsyncIterator[tuple[RedisClient, MessageLockManage
         await client.close()
 
 
+@contextmanager
+def silenced(server: RedisServer) -> Iterator[None]:
+    """Keep the server from saying anything, its connections open."""
+    process_id = server.pid
+    assert process_id is not None
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+
+
 async def until_connected(client: RedisClient) -> None:
     async with asyncio.timeout(10):
         await client.wait_until_connected()
@@ -75,10 +87,7 @@ async def test_a_silent_server_costs_one_deadline_and_then_nothing(
 ) -> None:
     async with opened(redis_server.url) as (client, locks):
         await locks.acquire([LeaseRequest("c", "l")])
-        process_id = redis_server.pid
-        assert process_id is not None
-        os.kill(process_id, signal.SIGSTOP)
-        try:
+        with silenced(redis_server):
             began = time.monotonic()
             (first,) = await locks.acquire([LeaseRequest("d", "l")])
             first_took = time.monotonic() - began
@@ -87,8 +96,6 @@ async def test_a_silent_server_costs_one_deadline_and_then_nothing(
                 *(locks.acquire([LeaseRequest(f"e{n}", "l")]) for n in range(200))
             )
             later_took = time.monotonic() - began
-        finally:
-            os.kill(process_id, signal.SIGCONT)
 
         assert first.outcome is LeaseOutcome.UNKNOWN
         assert DEADLINE_SECONDS * 0.9 < first_took < DEADLINE_SECONDS * 3
@@ -103,17 +110,12 @@ async def test_calls_under_way_when_it_falls_silent_all_end_within_the_deadline(
 ) -> None:
     async with opened(redis_server.url) as (client, locks):
         await locks.acquire([LeaseRequest("c", "l")])
-        process_id = redis_server.pid
-        assert process_id is not None
-        os.kill(process_id, signal.SIGSTOP)
-        try:
+        with silenced(redis_server):
             began = time.monotonic()
             answers = await asyncio.gather(
                 *(locks.acquire([LeaseRequest(f"d{n}", "l")]) for n in range(50))
             )
             took = time.monotonic() - began
-        finally:
-            os.kill(process_id, signal.SIGCONT)
 
         assert {answer.outcome for (answer,) in answers} == {LeaseOutcome.UNKNOWN}
         assert took < DEADLINE_SECONDS * 3
@@ -125,13 +127,8 @@ async def test_an_unknown_acquire_that_was_done_is_granted_when_it_is_tried_agai
 ) -> None:
     async with opened(redis_server.url) as (client, locks):
         await locks.acquire([LeaseRequest("warm", "l")])
-        process_id = redis_server.pid
-        assert process_id is not None
-        os.kill(process_id, signal.SIGSTOP)
-        try:
+        with silenced(redis_server):
             (answer,) = await locks.acquire([LeaseRequest("c", "l")])
-        finally:
-            os.kill(process_id, signal.SIGCONT)
         assert answer.outcome is LeaseOutcome.UNKNOWN
         await until_connected(client)
 
