@@ -20,6 +20,7 @@ from tests.stack.fault_points.control import FaultPoints
 from tests.stack.history import History
 from tests.stack.processes import busiest_host, kill_actor
 from tests.stack.server import Server
+from tests.stack.sleepers import sleep_during
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
 
@@ -83,14 +84,7 @@ async def test_a_host_takes_over_from_one_whose_clock_is_two_hours_away(
     async with open_traffic(off.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         sleeper = busiest_host(off, stubs.url)
-        sleeper.suspend()
-        paused_at = time.monotonic()
-        try:
-            await sending
-            waited = time.monotonic() - paused_at
-            await asyncio.sleep(max(0.0, 2 * LEASE_SECONDS - waited))
-        finally:
-            sleeper.resume()
+        waited = await sleep_during(sleeper, sending, 2 * LEASE_SECONDS)
         await traffic.send_all([message(it, "good morning") for it in ids])
         history = await History.when_over(postgres.url, stubs, ids, SETTLED_SECONDS)
     history.check(

@@ -22,6 +22,7 @@ from tests.stack.processes import (
     still_running,
 )
 from tests.stack.server import Server, wait_for
+from tests.stack.sleepers import sleep_during
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import (
     AI_SECONDS,
@@ -57,8 +58,7 @@ async def test_a_killed_hosts_turns_are_done_by_its_successor(
         killed_at = time.monotonic()
         await sending
 
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
         assert len(traffic.bodies) == 2 * CONVERSATIONS
         taken_over = taken_over_after(stubs, ids, killed_at)
         assert taken_over, "the killed host had no turns"
@@ -84,8 +84,7 @@ async def test_a_killed_hosts_answers_are_delivered_by_its_successor_under_their
     kill_actor(victim, "ConversationHost")
     killed_at = time.monotonic()
 
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    history = await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
     assert {it["delivery_status"] for jobs in history.jobs.values() for it in jobs} == {"sent"}
     print(f"outbox: all delivered {time.monotonic() - killed_at:.1f} s after the host was killed")
 
@@ -100,8 +99,7 @@ async def test_a_killed_writer_costs_nobody_a_message(
         await traffic.send_all([message(it, "while it is away") for it in ids])
         await sending
 
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
         assert len(traffic.bodies) == 3 * CONVERSATIONS
         print(f"writer: {len(traffic.refusals)} refused, then taken", end="; ")
         print(f"longest wait of a caller {max(traffic.waits):.1f} s")
@@ -124,8 +122,7 @@ async def test_a_killed_supervisor_is_not_missed(
             return any(it.pid != before.pid for it in actor_processes(victim, "Supervisor"))
 
         await wait_for(is_back, 20, "the supervisor runs again")
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=True)
 
 
 async def test_supervisor_and_host_may_die_at_the_same_moment(
@@ -139,8 +136,7 @@ async def test_supervisor_and_host_may_die_at_the_same_moment(
         killed_at = time.monotonic()
         await sending
 
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
         taken_over = taken_over_after(stubs, ids, killed_at)
         print(f"supervisor and host: taken over after up to {taken_over[-1]:.1f} s", end="; ")
         print(f"longest wait of a caller {max(traffic.waits):.1f} s")
@@ -154,17 +150,9 @@ async def test_a_host_that_wakes_after_its_leases_lapsed_does_nothing_for_its_su
     async with open_traffic(victim.url, concurrency=200) as traffic:
         sending = await in_the_middle(traffic, stubs, ids)
         sleeper = busiest_host(victim, stubs.url)
-        sleeper.suspend()
-        paused_at = time.monotonic()
-        try:
-            await sending
-            waited = time.monotonic() - paused_at
-            await asyncio.sleep(max(0.0, 2 * LEASE_SECONDS - waited))
-        finally:
-            sleeper.resume()
+        waited = await sleep_during(sleeper, sending, 2 * LEASE_SECONDS)
         await traffic.send_all([message(it, "good morning") for it in ids])
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
         print(f"paused host: longest wait of a caller {max(traffic.waits):.1f} s")
         assert waited < LEASE_SECONDS + RESTART_SECONDS
         assert not traffic.refusals
@@ -185,8 +173,7 @@ async def test_nothing_is_lost_while_everything_dies_again_and_again(
                     kills += 1
                 await asyncio.sleep(1.0)
         await sending
-        history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, timeout_seconds=60, is_undisturbed=False)
         print(f"{kills} kills: longest wait of a caller {max(traffic.waits):.1f} s", end="; ")
         print(f"{len(traffic.refusals)} refused, then taken; answers {traffic.statuses()}")
         assert kills >= 3

@@ -11,7 +11,7 @@ import pytest
 from tests.servers import PostgresServer, RedisServer
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
-from tests.stack.history import History, install_audit
+from tests.stack.history import install_audit
 from tests.stack.ray_nodes import RayCluster
 from tests.stack.ray_products import product_on
 from tests.stack.server import wait_for
@@ -52,8 +52,9 @@ async def test_supervisor_and_writer_come_back_on_another_machine_when_theirs_di
             await sending
             assert other.actors("Supervisor")
             assert other.actors("StorageWriter")
-            history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-            history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+            await traffic.check_history(
+                postgres, stubs, ids, timeout_seconds=60, is_undisturbed=False
+            )
             print(f"longest wait of a caller {max(traffic.waits):.1f} s")
     finally:
         product.end()

@@ -11,7 +11,7 @@ import pytest
 from tests.servers import PostgresServer, start_redis
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
-from tests.stack.history import History, install_audit
+from tests.stack.history import install_audit
 from tests.stack.ray_nodes import RayCluster
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
@@ -91,8 +91,7 @@ async def test_a_node_added_under_load_takes_its_share_and_no_turn_is_done_twice
         await sending
         await traffic.send_all([message(it, "once more") for it in ids])
 
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=True)
         assert not traffic.refusals
         assert not traffic.broken
         assert "processing" not in traffic.statuses()
@@ -125,8 +124,7 @@ async def test_a_node_that_is_drained_under_load_hands_over_what_it_has(
         await asyncio.to_thread(leaving.shut_down)
         await traffic.send_all([message(it, "when it is gone") for it in ids])
 
-        history = await History.when_over(postgres.url, stubs, ids)
-        history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, is_undisturbed=True)
         assert not traffic.refusals
         assert not traffic.broken
         assert "processing" not in traffic.statuses()
@@ -150,8 +148,7 @@ async def test_a_node_that_dies_under_load_costs_nobody_a_message(
         gone_after = time.monotonic() - died_at
         await traffic.send_all([message(it, "when it is gone") for it in ids])
 
-        history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-        history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+        await traffic.check_history(postgres, stubs, ids, timeout_seconds=60, is_undisturbed=False)
         assert "processing" not in traffic.statuses()
         assert await owners(server, ids) == {"host-0"}
         print(f"node dead: out of the table after {gone_after:.1f} s at most", end="; ")

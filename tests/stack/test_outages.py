@@ -97,8 +97,7 @@ async def away_during_turns(
         assert last["storage_backend"] == "Redis"
         assert last["distributed_lock_used"] is True
 
-    history = await History.when_over(postgres.url, stubs, [*ids, *fresh, slow])
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [*ids, *fresh, slow], is_undisturbed=False)
     assert len(stubs.ai_calls(slow)) == 1, "a turn was given up although its owner lived"
     print(
         f"degraded after {noticed_after:.1f} s; longest wait {under_way:.1f} s under way,", end=" "
@@ -168,8 +167,7 @@ async def test_without_the_database_nothing_is_accepted_and_turns_wait_for_it(
         result = await traffic.send(message(ids[0], "and now?"))
         assert result["status"] in ("completed", "locked")
 
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
     calls = [call for it in ids for call in stubs.ai_calls(it)]
     seen = {message_id for call in calls for message_id in call.body["message_ids"]}
     print(f"healthy {recovered_after:.1f} s after the database was back;", end=" ")
@@ -200,8 +198,7 @@ async def test_a_turn_under_way_commits_when_the_database_is_back(
 
     assert result["status"] == "completed"
     assert len(stubs.ai_calls(conversation_id)) == 1, "the answer was thrown away"
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=True)
 
 
 async def test_both_may_be_away_at_once(

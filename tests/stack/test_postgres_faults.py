@@ -45,8 +45,7 @@ async def test_a_connection_cut_during_the_commit_of_a_turn_leaves_one_commit(
     trigger = way_to_postgres.when(f"answer to {body['message_content']}".encode(), wrong)
     assert (await traffic.send(body))["status"] == "completed"
     assert trigger.happened.is_set()
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=True)
 
 
 @pytest.mark.parametrize("wrong", list(Wrong), ids=lambda wrong: wrong.name.lower())
@@ -62,8 +61,7 @@ async def test_a_connection_cut_while_a_message_is_stored_stores_it_once(
     trigger = way_to_postgres.when(body["message_content"].encode(), wrong)
     assert (await traffic.send(body))["status"] == "completed"
     assert trigger.happened.is_set()
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=True)
 
 
 async def test_all_connections_cut_at_once_are_made_again(
@@ -73,8 +71,7 @@ async def test_all_connections_cut_at_once_are_made_again(
     sending = await in_the_middle(traffic, stubs, ids)
     assert way_to_postgres.cut() > 0
     await sending
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
 
 
 async def test_a_database_killed_and_started_again_has_all_that_was_accepted(
@@ -91,8 +88,7 @@ async def test_a_database_killed_and_started_again_has_all_that_was_accepted(
     await health_becomes(victim, "healthy")
     await sending
     await during
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
     print(f"killed: away for {started_at - killed_at:.1f} s, {len(traffic.refusals)} refused;")
     print(f"settled {time.monotonic() - started_at:.1f} s after it was back")
 
@@ -134,5 +130,4 @@ async def test_answers_of_the_database_that_get_lost_for_longer_than_the_lease_d
         await asyncio.sleep(2 * LEASE_SECONDS)
     await sending
     await health_becomes(victim, "healthy", 30)
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.servers import PostgresServer
-from tests.stack.ask import asked_ai, message
+from tests.stack.ask import message
 from tests.stack.conftest import LEASE_SECONDS
 from tests.stack.fault_points.control import FaultPoints
 from tests.stack.history import History
 from tests.stack.processes import busiest_host
 from tests.stack.second_ingress import SecondIngress
 from tests.stack.server import Server, wait_for
+from tests.stack.sleepers import stopped_at, woken_before_its_commit
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import Traffic, conversations_for, in_the_middle, open_traffic
 
@@ -43,22 +44,13 @@ async def test_a_host_stopped_between_lease_check_and_commit_commits_nothing_whe
     points: FaultPoints,
     conversation_id: str,
 ) -> None:
-    armed = points.arm("turn.before_commit", signal.SIGSTOP, conversation_id)
-    sending = asyncio.create_task(traffic.send(message(conversation_id)))
-    sleeper = await armed.stopped()
-    finish = stubs.hold(conversation_id)
-    await asked_ai(stubs, conversation_id, 2)  # its successor is at work
-
-    noted = points.arm("writer.after_commit_turn", signal.SIGCONT, conversation_id)
-    sleeper.resume()
-    await noted.hit()  # what it had still to commit has been to the database
+    finish, sending = await woken_before_its_commit(traffic, stubs, points, conversation_id)
     assert not await is_committed(postgres, stubs, conversation_id)
     finish()
     assert (await sending)["status"] == "completed"
     await traffic.send(message(conversation_id, "good morning"))
 
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=False)
 
 
 async def test_a_host_stopped_for_less_than_the_lease_goes_on_where_it_was(
@@ -95,8 +87,7 @@ async def test_a_host_killed_around_its_commit_leaves_one_answer(
     await armed.hit()
     was_committed = await is_committed(postgres, stubs, conversation_id)
     assert (await sending)["status"] == "completed"
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=False)
     assert was_committed is (point == "turn.after_commit")
     # What was committed is not asked again.
     assert (len(stubs.ai_calls(conversation_id)) == 1) is was_committed
@@ -113,8 +104,7 @@ async def test_a_host_killed_before_it_notes_a_delivery_leaves_it_to_be_repeated
     sending = asyncio.create_task(traffic.send(message(conversation_id)))
     await armed.hit()
     assert (await sending)["status"] == "completed"
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=False)
     assert len(stubs.delivered(conversation_id)) == 2
 
 
@@ -125,14 +115,11 @@ async def test_a_host_that_wakes_before_its_look_at_the_lease_sends_nothing(
     points: FaultPoints,
     conversation_id: str,
 ) -> None:
-    armed = points.arm("delivery.before_check", signal.SIGSTOP, conversation_id)
-    sending = asyncio.create_task(traffic.send(message(conversation_id)))
-    sleeper = await armed.stopped()
+    sleeper, sending = await stopped_at("delivery.before_check", traffic, points, conversation_id)
     assert (await sending)["status"] == "completed"  # by its successor
     sleeper.resume()
     await traffic.send(message(conversation_id, "good morning"))
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=False)
     assert len(stubs.delivered(conversation_id)) == 2, "one for each message"
 
 
@@ -144,9 +131,7 @@ async def test_a_host_stopped_after_its_look_at_the_lease_sends_late_and_the_sam
     conversation_id: str,
 ) -> None:
     """What is not promised, as far as it goes: the same key, the same body."""
-    armed = points.arm("delivery.before_send", signal.SIGSTOP, conversation_id)
-    sending = asyncio.create_task(traffic.send(message(conversation_id)))
-    sleeper = await armed.stopped()
+    sleeper, sending = await stopped_at("delivery.before_send", traffic, points, conversation_id)
     assert (await sending)["status"] == "completed"
     sleeper.resume()
 
@@ -154,9 +139,8 @@ async def test_a_host_stopped_after_its_look_at_the_lease_sends_late_and_the_sam
         return len(stubs.delivered(conversation_id)) == 2
 
     await wait_for(is_sent_again, what="the sleeper sends")
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(
-        traffic.bodies, is_undisturbed=False, requests=traffic.requests, may_deliver_late=True
+    await traffic.check_history(
+        postgres, stubs, [conversation_id], is_undisturbed=False, may_deliver_late=True
     )
 
 
@@ -177,8 +161,7 @@ async def test_a_writer_killed_with_a_batch_in_flight_or_just_committed_costs_no
     sending = asyncio.create_task(traffic.send_all([message(it) for it in ids]))
     await armed.hit()
     await sending
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
     assert len(traffic.bodies) == FEW
 
 
@@ -202,8 +185,7 @@ async def test_a_client_whose_ingress_was_killed_sends_again_and_is_answered_onc
         await ingress.start()
         result = await sending
     await ingress.stop()
-    history = await History.when_over(postgres.url, stubs, [conversation_id])
-    history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, [conversation_id], is_undisturbed=True)
     assert traffic.broken
     assert result["status"] == "completed"
     assert result["duplicate"] is (moment == "after")

@@ -86,8 +86,9 @@ async def test_when_ray_is_gone_messages_are_refused_and_after_a_new_start_nothi
             await asyncio.to_thread(ingress.start)
             started_at = time.monotonic()
             await sending
-            history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-            history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+            await traffic.check_history(
+                postgres, stubs, ids, timeout_seconds=60, is_undisturbed=False
+            )
             print(f"{len(pending)} jobs and messages were pending", end=", ")
             print(f"all done {time.monotonic() - started_at:.1f} s after the new start")
     finally:

@@ -11,7 +11,7 @@ import pytest
 from tests.servers import PostgresServer, RedisServer, start_redis
 from tests.stack.ask import message
 from tests.stack.conftest import settings_of
-from tests.stack.history import History, install_audit
+from tests.stack.history import install_audit
 from tests.stack.ray_nodes import RayCluster
 from tests.stack.ray_products import ingress_on, product_on
 from tests.stack.server import Server, wait_for
@@ -63,8 +63,7 @@ async def test_hosts_of_other_nodes_go_on_while_the_head_is_away_and_it_comes_ba
             assert not traffic.refusals
             assert not traffic.broken
             assert "processing" not in traffic.statuses()
-            history = await History.when_over(postgres.url, stubs, ids)
-            history.check(traffic.bodies, is_undisturbed=True, requests=traffic.requests)
+            await traffic.check_history(postgres, stubs, ids, is_undisturbed=True)
             print(f"head away: longest wait of a caller {max(traffic.waits):.1f} s", end="; ")
 
             await asyncio.to_thread(head.start)
@@ -81,8 +80,7 @@ async def test_hosts_of_other_nodes_go_on_while_the_head_is_away_and_it_comes_ba
 
             await wait_for(is_replaced, NOTICE_SECONDS, "the killed host runs again")
             print(f"a killed host replaced {time.monotonic() - back_at:.1f} s after its return")
-            history = await History.when_over(postgres.url, stubs, ids)
-            history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+            await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
     finally:
         ingress.end()
         product.end()
@@ -120,8 +118,9 @@ async def test_a_head_with_hosts_of_its_own_gets_them_again_when_it_comes_back(
                 return len(head.actors("ConversationHost")) == 2
 
             await wait_for(has_its_hosts, 3 * NOTICE_SECONDS, "the head has its hosts")
-            history = await History.when_over(postgres.url, stubs, ids, timeout_seconds=60)
-            history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+            await traffic.check_history(
+                postgres, stubs, ids, timeout_seconds=60, is_undisturbed=False
+            )
             print(f"head with hosts: longest wait of a caller {max(traffic.waits):.1f} s")
     finally:
         ingress.end()

@@ -12,7 +12,6 @@ from tests.servers import PostgresServer
 from tests.stack.ask import message
 from tests.stack.conftest import LEASE_SECONDS
 from tests.stack.health import health_becomes
-from tests.stack.history import History
 from tests.stack.processes import busiest_host
 from tests.stack.proxy import Proxy
 from tests.stack.server import Server
@@ -46,8 +45,7 @@ async def test_a_host_cut_off_from_redis_alone_goes_on_and_so_do_the_others(
         await sending
     healthy_after = await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)
     await traffic.send_all([message(it, "and then?") for it in ids + fresh])
-    history = await History.when_over(postgres.url, stubs, ids + fresh)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    history = await traffic.check_history(postgres, stubs, ids + fresh, is_undisturbed=False)
     claims = mean(story.epoch for story in history.stories.values())
     print(f"one host without Redis: degraded after {degraded_after:.1f} s,", end=" ")
     print(f"healthy {healthy_after:.1f} s after; {claims:.2f} claims of a conversation")
@@ -69,8 +67,7 @@ async def test_a_redis_two_seconds_away_is_as_good_as_none(
         longest_wait = max(traffic.waits)
     healthy_after = await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)
     await traffic.send_all([message(it, "and then?") for it in ids + fresh])
-    history = await History.when_over(postgres.url, stubs, ids + fresh)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    history = await traffic.check_history(postgres, stubs, ids + fresh, is_undisturbed=False)
     claims = mean(story.epoch for story in history.stories.values())
     print(f"slow Redis: degraded after {degraded_after:.1f} s, longest wait {longest_wait:.1f} s,")
     print(f"healthy {healthy_after:.1f} s after; {claims:.2f} claims of a conversation")
@@ -88,6 +85,5 @@ async def test_connections_to_redis_that_are_cut_again_and_again_cost_nobody_a_m
         await asyncio.sleep(LEASE_SECONDS / 3)
     await sending
     await health_becomes(victim, "healthy", 3 * LEASE_SECONDS + 10)
-    history = await History.when_over(postgres.url, stubs, ids)
-    history.check(traffic.bodies, is_undisturbed=False, requests=traffic.requests)
+    await traffic.check_history(postgres, stubs, ids, is_undisturbed=False)
     assert not traffic.refusals

@@ -6,7 +6,6 @@ Every scenario is played as the product is first, and passes; then without the g
 from __future__ import annotations
 
 import asyncio
-import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +14,12 @@ import pytest
 
 from storage.postgres import Database
 from tests.servers import PostgresServer
-from tests.stack.ask import asked_ai, message
+from tests.stack.ask import message
 from tests.stack.fault_points.control import FaultPoints
 from tests.stack.history import History
 from tests.stack.proxy import Proxy
 from tests.stack.server import wait_for
+from tests.stack.sleepers import stopped_at, woken_before_its_commit
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import Traffic
 
@@ -55,14 +55,7 @@ async def commit_by_a_former_owner(
     The other one may finish, which the task that is returned waits for.
     """
     conversation_id = new_id()
-    armed = points.arm("turn.before_commit", signal.SIGSTOP, conversation_id)
-    sending = asyncio.create_task(traffic.send(message(conversation_id)))
-    sleeper = await armed.stopped()
-    finish = stubs.hold(conversation_id)
-    await asked_ai(stubs, conversation_id, 2)
-    noted = points.arm("writer.after_commit_turn", signal.SIGCONT, conversation_id)
-    sleeper.resume()
-    await noted.hit()
+    finish, sending = await woken_before_its_commit(traffic, stubs, points, conversation_id)
 
     async def finished() -> None:
         finish()
@@ -96,9 +89,7 @@ async def delivery_by_a_former_owner(
 ) -> History:
     """A host stops before its last look at the lease and wakes when another has delivered."""
     conversation_id = new_id()
-    armed = points.arm("delivery.before_check", signal.SIGSTOP, conversation_id)
-    sending = asyncio.create_task(traffic.send(message(conversation_id)))
-    sleeper = await armed.stopped()
+    sleeper, sending = await stopped_at("delivery.before_check", traffic, points, conversation_id)
     await History.when_over(postgres.url, stubs, [conversation_id])
     # Redis cannot tell it that the lease is another's by now: it has only its clock.
     with way_to_redis.black_hole(sleeper):

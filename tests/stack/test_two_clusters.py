@@ -71,6 +71,12 @@ async def inside(clusters: Clusters) -> AsyncIterator[Inside]:
         yield opened
 
 
+@pytest.fixture
+async def lease(b: httpx.AsyncClient, inside: Inside, conversation_id: str) -> dict[str, str]:
+    """The lease of ``b``, which has answered the conversation's first message."""
+    return await answered_by(b, inside, conversation_id, "b")
+
+
 @pytest.fixture(scope="module")
 def bots(clusters: Clusters, stubs: Stubs) -> None:
     async def put() -> None:
@@ -99,12 +105,11 @@ async def check(
 async def test_a_message_accepted_in_one_cluster_is_answered_by_the_owner_in_the_other(
     clusters: Clusters,
     a: httpx.AsyncClient,
-    b: httpx.AsyncClient,
+    lease: dict[str, str],
     inside: Inside,
     stubs: Stubs,
     conversation_id: str,
 ) -> None:
-    lease = await answered_by(b, inside, conversation_id, "b")
     body = message(conversation_id, "asked in a")
     answer = await enhanced(a, body)
 
@@ -121,12 +126,11 @@ async def test_a_message_accepted_in_one_cluster_is_answered_by_the_owner_in_the
 
 async def test_the_chat_endpoint_hears_from_the_owner_in_the_other_cluster(
     a: httpx.AsyncClient,
-    b: httpx.AsyncClient,
+    lease: dict[str, str],
     inside: Inside,
     stubs: Stubs,
     conversation_id: str,
 ) -> None:
-    lease = await answered_by(b, inside, conversation_id, "b")
     finish = stubs.hold(conversation_id)
     first = await chat(a, "<USER>one</USER><br>", conversation_id=conversation_id)
     await asked_ai(stubs, conversation_id, 2)
@@ -140,6 +144,7 @@ async def test_the_chat_endpoint_hears_from_the_owner_in_the_other_cluster(
     assert (await inside.conversation(conversation_id))["epoch"] == 1
 
 
+@pytest.mark.usefixtures("lease")
 async def test_a_burst_that_alternates_between_the_clusters_is_one_burst(
     clusters: Clusters,
     a: httpx.AsyncClient,
@@ -148,7 +153,6 @@ async def test_a_burst_that_alternates_between_the_clusters_is_one_burst(
     stubs: Stubs,
     conversation_id: str,
 ) -> None:
-    await answered_by(b, inside, conversation_id, "b")
     turn = await start_turn(a, stubs, conversation_id, "0")
     bodies = [message(conversation_id, str(number)) for number in range(1, 7)]
     words = [
@@ -249,6 +253,7 @@ async def test_two_clusters_claim_one_conversation_at_the_same_moment_200_times(
     assert max(row["epoch"] for row in rows) == 1, "one that was refused has claimed"
 
 
+@pytest.mark.usefixtures("lease")
 async def test_a_cancel_in_one_cluster_stops_the_turn_in_the_other(
     clusters: Clusters,
     a: httpx.AsyncClient,
@@ -257,7 +262,6 @@ async def test_a_cancel_in_one_cluster_stops_the_turn_in_the_other(
     stubs: Stubs,
     conversation_id: str,
 ) -> None:
-    await answered_by(b, inside, conversation_id, "b")
     turn = await start_turn(b, stubs, conversation_id, "first")
     waiting = message(conversation_id, "waiting")
     locked = (await enhanced(b, waiting))["result"]
@@ -286,11 +290,11 @@ async def test_a_cancel_in_one_cluster_stops_the_turn_in_the_other(
 async def test_a_job_cancelled_in_one_cluster_is_stopped_in_the_other(
     a: httpx.AsyncClient,
     b: httpx.AsyncClient,
+    lease: dict[str, str],
     inside: Inside,
     stubs: Stubs,
     conversation_id: str,
 ) -> None:
-    lease = await answered_by(b, inside, conversation_id, "b")
     turn = await start_turn(b, stubs, conversation_id, "first")
     assert (await cancel_job(a, turn.job_id))["status"] == "cancelled"
     told = await turn.caller

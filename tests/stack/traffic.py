@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 
+from tests.servers import PostgresServer
 from tests.stack.ask import ENHANCED, message
-from tests.stack.history.events import Request, Verdict
+from tests.stack.history import History, Request, Verdict
 from tests.stack.server import MESSAGES_TOKEN, wait_for
 from tests.stack.stubs import Stubs
 
@@ -130,6 +131,22 @@ class Traffic:
             return None
         note(Verdict.OK, result=result)
         return result
+
+    async def check_history(
+        self,
+        postgres: PostgresServer,
+        stubs: Stubs,
+        ids: Iterable[str],
+        timeout_seconds: float = 30,
+        **expected: bool,
+    ) -> History:
+        """Wait until nothing waits in these conversations any more, check them, and return them.
+
+        All that was sent to them was sent here. ``expected`` is for ``History.check``.
+        """
+        history = await History.when_over(postgres.url, stubs, ids, timeout_seconds)
+        history.check(self.bodies, requests=self.requests, **expected)
+        return history
 
     def statuses(self) -> dict[str, int]:
         """Count the answers by what they said."""

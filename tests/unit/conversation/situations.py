@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.conversation import Phase, Policy
+from actors.conversation import effects as fx
 from actors.conversation import events as e
 from tests.unit.conversation.script import Script, message
 
@@ -88,3 +89,13 @@ PHASES: dict[Phase, Callable[[Script], None]] = {
 
 BUSY = [debouncing, starting, calling, committing, sending, settling, fetching]
 """Everything that an owner can be at."""
+
+WORK = (fx.CallAi, fx.StartTurn, fx.CommitTurn, fx.Deliver, fx.SettleMessage, fx.CountDelivery)
+"""What only an owner may do."""
+
+
+def script_in(situation: Callable[[Script], None]) -> Script:
+    """Return a new conversation that is brought there."""
+    script = Script()
+    situation(script)
+    return script

@@ -14,44 +14,38 @@ from actors.conversation.outbox import Delivery
 from tests.unit.conversation.script import Script, message
 from tests.unit.conversation.situations import (
     BUSY,
+    WORK,
     calling,
     committing,
     fenced,
+    script_in,
     sending,
     settling,
     starting,
 )
-
-SILENT = (fx.CallAi, fx.StartTurn, fx.CommitTurn, fx.Deliver, fx.SettleMessage, fx.CountDelivery)
-
-
-def _in(prepare: Callable[[Script], None]) -> Script:
-    script = Script()
-    prepare(script)
-    return script
 
 
 @pytest.mark.parametrize("prepare", BUSY)
 def test_past_the_trust_window_an_owner_starts_and_delivers_nothing(
     prepare: Callable[[Script], None],
 ) -> None:
-    script = _in(prepare)
+    script = script_in(prepare)
     script.now = script.conversation.trusted_until
     script.receive("9")
-    assert not [it for it in script.effects if isinstance(it, SILENT)]
+    assert not [it for it in script.effects if isinstance(it, WORK)]
     assert script.one(fx.ReleaseLease).lock_id == "lock"
     assert script.phase is Phase.BLOCKED
 
 
 @pytest.mark.parametrize("prepare", BUSY)
 def test_an_owner_is_due_a_tick_when_its_trust_ends(prepare: Callable[[Script], None]) -> None:
-    deadline = _in(prepare).conversation.deadline()
+    deadline = script_in(prepare).conversation.deadline()
     assert deadline is not None
     assert deadline <= 1e6
 
 
 def test_an_answer_of_the_ai_past_the_trust_window_is_not_committed() -> None:
-    script = _in(calling)
+    script = script_in(calling)
     script.now = script.conversation.trusted_until
     script.answered()
     assert not script.all(fx.CommitTurn)
@@ -59,7 +53,7 @@ def test_an_answer_of_the_ai_past_the_trust_window_is_not_committed() -> None:
 
 
 def test_a_commit_that_is_done_past_the_trust_window_is_not_delivered() -> None:
-    script = _in(committing)
+    script = script_in(committing)
     script.now = script.conversation.trusted_until
     script.committed()
     assert not script.all(fx.Deliver)
@@ -72,7 +66,7 @@ def test_a_claim_answered_past_the_trust_window_starts_nothing() -> None:
     script.now = 28.0
     due = Delivery("j0", "default", "body", ("m0",))
     script.claim(message("1", 1), deliveries=((due, 0.0),), trusted_until=28.0)
-    assert not [it for it in script.effects if isinstance(it, SILENT)]
+    assert not [it for it in script.effects if isinstance(it, WORK)]
     assert script.phase is Phase.BLOCKED
 
 
@@ -100,9 +94,9 @@ def test_an_idle_owner_whose_trust_is_over_starts_over_for_a_new_message() -> No
 
 @pytest.mark.parametrize("prepare", BUSY)
 def test_a_lost_lease_stops_everything(prepare: Callable[[Script], None]) -> None:
-    script = _in(prepare)
+    script = script_in(prepare)
     script.give(e.LeaseLost("lock"))
-    assert not [it for it in script.effects if isinstance(it, SILENT)]
+    assert not [it for it in script.effects if isinstance(it, WORK)]
     assert bool(script.all(fx.AbandonAi)) is (prepare is calling)
     assert script.phase is Phase.BLOCKED
 
@@ -144,9 +138,9 @@ FENCES = [_fence_start, fenced, _fence_settle, _fence_count, _fence_record]
 def test_a_fenced_owner_leaves_the_conversation_alone_for_one_lease_time(
     prepare: Callable[[Script], None],
 ) -> None:
-    script = _in(prepare)
+    script = script_in(prepare)
     assert script.phase is Phase.FENCED
-    assert not [it for it in script.effects if isinstance(it, SILENT)]
+    assert not [it for it in script.effects if isinstance(it, WORK)]
     assert script.conversation.deadline() == 30.0
     script.receive("9")
     assert script.effects == ()
@@ -155,13 +149,13 @@ def test_a_fenced_owner_leaves_the_conversation_alone_for_one_lease_time(
 
 
 def test_a_fence_while_calling_abandons_the_call() -> None:
-    script = _in(calling)
+    script = script_in(calling)
     script.started(e.Fate.FENCED)
     assert script.all(fx.AbandonAi)
 
 
 def test_callers_of_a_fenced_turn_are_told_what_the_database_says() -> None:
-    script = _in(fenced)
+    script = script_in(fenced)
     script.tick(30.0)
     script.grant()
     script.claim()
@@ -170,7 +164,7 @@ def test_callers_of_a_fenced_turn_are_told_what_the_database_says() -> None:
 
 
 def test_callers_of_a_lost_turn_are_handed_to_the_next_owner() -> None:
-    script = _in(sending)
+    script = script_in(sending)
     script.give(e.LeaseLost("lock"))
     script.tick(1.0)
     script.give(e.LeaseRefused(script.conversation.attempt, "other", 9.0, reachable=True))
@@ -178,7 +172,7 @@ def test_callers_of_a_lost_turn_are_handed_to_the_next_owner() -> None:
 
 
 def test_a_host_that_stops_does_not_wait_for_a_fenced_conversation() -> None:
-    script = _in(committing)
+    script = script_in(committing)
     script.give(e.Released())
     script.committed(e.Fate.FENCED)
     assert script.effects[-1] == fx.Passivate()
@@ -188,7 +182,7 @@ def test_a_host_that_stops_does_not_wait_for_a_fenced_conversation() -> None:
 def test_late_answers_from_before_a_loss_are_ignored_by_the_same_turn_done_again(
     again: Phase,
 ) -> None:
-    script = _in(committing)
+    script = script_in(committing)
     script.give(e.LeaseLost("lock"))
     script.tick(1.0)
     script.grant()
@@ -216,7 +210,7 @@ def test_late_answers_about_settlements_and_deliveries_of_an_earlier_epoch_are_i
 
 
 def test_the_caller_of_a_fenced_settlement_is_told_what_the_database_says() -> None:
-    script = _in(settling)
+    script = script_in(settling)
     script.settled("1", e.Fate.FENCED)
     script.tick(30.0)
     script.grant()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from actors.conversation import Limits, Phase, Policy
@@ -13,16 +11,9 @@ from actors.conversation.effects import Word
 from actors.conversation.mailbox import Mailbox
 from tests.unit.conversation.script import QUEUE, REJECT, Script, message
 from tests.unit.conversation.situations import (
+    script_in,
     sending,
 )
-
-SILENT = (fx.CallAi, fx.StartTurn, fx.CommitTurn, fx.Deliver, fx.SettleMessage, fx.CountDelivery)
-
-
-def _in(prepare: Callable[[Script], None]) -> Script:
-    script = Script()
-    prepare(script)
-    return script
 
 
 def test_what_exceeds_the_mailbox_stays_in_the_database_and_is_fetched_in_order() -> None:
@@ -99,7 +90,7 @@ def test_a_duplicate_starts_nothing(at: str) -> None:
 
 
 def test_a_duplicate_of_a_turn_that_is_being_delivered_waits_for_its_outcome() -> None:
-    script = _in(sending)
+    script = script_in(sending)
     script.receive("1")
     assert not script.words()
     script.delivered("j1")

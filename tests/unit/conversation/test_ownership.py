@@ -13,21 +13,15 @@ from actors.conversation.effects import Word
 from tests.unit.conversation.script import Script, message
 from tests.unit.conversation.situations import (
     BUSY,
+    WORK,
     calling,
     committing,
     debouncing,
     fenced,
+    script_in,
     sending,
     starting,
 )
-
-SILENT = (fx.CallAi, fx.StartTurn, fx.CommitTurn, fx.Deliver, fx.SettleMessage, fx.CountDelivery)
-
-
-def _in(prepare: Callable[[Script], None]) -> Script:
-    script = Script()
-    prepare(script)
-    return script
 
 
 def test_the_lease_comes_first_then_the_claim_then_the_work() -> None:
@@ -138,9 +132,9 @@ def test_an_answer_to_an_attempt_that_was_given_up_is_ignored() -> None:
 
 @pytest.mark.parametrize("prepare", BUSY)
 def test_a_reset_stops_everything_and_starts_afresh(prepare: Callable[[Script], None]) -> None:
-    script = _in(prepare)
+    script = script_in(prepare)
     script.give(e.ConversationReset())
-    assert not [it for it in script.effects if isinstance(it, SILENT)]
+    assert not [it for it in script.effects if isinstance(it, WORK)]
     assert isinstance(script.effects[-1], fx.AcquireLease)
     script.grant()
     script.give(e.ClaimStale(script.conversation.attempt, 5))
@@ -186,7 +180,7 @@ def test_after_idle_time_the_lease_is_released_and_the_conversation_forgotten() 
 
 
 def test_undelivered_answers_do_not_keep_it_in_memory() -> None:
-    script = _in(sending)
+    script = script_in(sending)
     script.delivered("j1", "retry", retry_at=500.0)
     script.tick(60.0)
     assert script.effects[-1] == fx.Passivate()
@@ -196,7 +190,7 @@ def test_undelivered_answers_do_not_keep_it_in_memory() -> None:
 def test_a_host_that_gives_it_up_finishes_the_turn_and_starts_no_further_one(
     prepare: Callable[[Script], None],
 ) -> None:
-    script = _in(prepare)
+    script = script_in(prepare)
     script.give(e.Released())
     script.receive("9")
     if prepare is starting:
@@ -214,7 +208,7 @@ def test_a_host_that_gives_it_up_finishes_the_turn_and_starts_no_further_one(
 
 
 def test_a_host_that_gives_it_up_hands_a_burst_to_the_next_one() -> None:
-    script = _in(debouncing)
+    script = script_in(debouncing)
     script.give(e.Released())
     assert [type(it) for it in script.effects] == [fx.ReleaseLease, fx.HandOver, fx.Passivate]
     assert script.one(fx.HandOver) == fx.HandOver(None, ("m1",))
