@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from storage.dsn import postgres_dsn, redis_dsn
+from storage.setting_types import (
+    DatabaseUrl,
+    Environment,
+    FullPath,
+    HttpBase,
+    LogLevel,
+    Port,
+    RateLimit,
+    RedisUrl,
+    UrlPath,
+)
 from storage.tokens import SHORTEST_JWT_SECRET, weakness_of
 
 __all__ = ["InvalidSettings", "Settings", "load_settings"]
-
-_RATE_LIMIT = re.compile(r"^[1-9]\d{0,8} ?/ ?([1-9]\d{0,4} ?)?(second|minute|hour|day)s?$")
-
-HttpBase = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$", max_length=2048)]
-UrlPath = Annotated[str, Field(pattern=r"^/[^\s#]*$", max_length=2048)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def default_data_directory() -> Path:
@@ -57,15 +61,15 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Port = 8000
     debug: bool = False
-    environment: str = Field("development", min_length=1, max_length=64)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    environment: Environment = "development"
+    log_level: LogLevel = "INFO"
 
     pancake_access_token: SecretStr | None = None
     admin_access_token: SecretStr | None = None
     jwt_secret: SecretStr | None = None
     jwt_public_key: str | None = None
 
-    redis_url: SecretStr | None = None
+    redis_url: RedisUrl | None = None
     redis_host: str | None = None
     redis_port: Port = 6379
     redis_db: int = Field(0, ge=0, le=65535)
@@ -75,7 +79,7 @@ class Settings(BaseSettings):
     redis_socket_timeout: float = Field(5.0, gt=0, le=300)
     """Seconds. Lease calls have their own deadline, ``lease_deadline_seconds``."""
 
-    database_url: SecretStr | None = None
+    database_url: DatabaseUrl | None = None
     postgres_host: str | None = None
     postgres_port: Port = 5432
     postgres_db: str = "chat_orchestrator"
@@ -107,7 +111,7 @@ class Settings(BaseSettings):
     """Idle conversations are dropped after it; 0 keeps them."""
     response_wait_seconds: float = Field(35.0, ge=0, le=3600)
     max_body_bytes: int = Field(1_048_576, ge=1024, le=1_073_741_824)
-    rate_limit: str = "1000/second"
+    rate_limit: RateLimit = "1000/second"
     max_in_flight: int = Field(10_000, ge=1, le=1_000_000)
     """Messages under way in one ingress process; further ones are refused."""
     host_max_busy: int = Field(10_000, ge=1, le=1_000_000)
@@ -115,52 +119,15 @@ class Settings(BaseSettings):
 
     cluster_name: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     ray_address: str | None = None
-    data_dir: Path = Field(default_factory=default_data_directory, validate_default=True)
+    data_dir: FullPath = Field(default_factory=default_data_directory, validate_default=True)
     """Absolute. Where embedded servers keep their data, and ``up`` its run file."""
     conversation_hosts: int = Field(2, ge=1, le=1024)
     storage_writers: int = Field(1, ge=1, le=64)
-
-    @field_validator("environment")
-    @classmethod
-    def _ignore_case(cls, value: str) -> str:
-        return value.strip().lower()
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _ignore_case_of_level(cls, value: object) -> object:
-        return value.strip().upper() if isinstance(value, str) else value
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _check_rate_limit(cls, value: str) -> str:
-        value = value.strip().lower()
-        if value != "off" and not _RATE_LIMIT.match(value):
-            raise ValueError("is 'off' or a number a period, such as '1000/second'")
-        return value
 
     @field_validator("jwt_public_key")
     @classmethod
     def _unfold_key(cls, value: str | None) -> str | None:
         return value.replace("\\n", "\n") if value else value
-
-    @field_validator("data_dir")
-    @classmethod
-    def _make_absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("begins with redis://, rediss:// or unix://")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value:
-            postgres_dsn(value.get_secret_value())
-        return value
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
