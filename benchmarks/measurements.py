@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks import parts
+from benchmarks import accepts, hosts, latency, parts, processor, throughput
 from benchmarks.result import Measurement
 
 __all__ = ["MEASUREMENTS"]
 
-MEASUREMENTS: tuple[Measurement, ...] = (*parts.MEASUREMENTS,)
+MEASUREMENTS: tuple[Measurement, ...] = (
+    *throughput.MEASUREMENTS,
+    *latency.MEASUREMENTS,
+    *accepts.MEASUREMENTS,
+    *processor.MEASUREMENTS,
+    *hosts.MEASUREMENTS,
+    *parts.MEASUREMENTS,
+)

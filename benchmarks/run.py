@@ -38,14 +38,14 @@ class Run:
         return 1 if self.quick else 2
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> int:
         """How long one measurement lasts, without its warm-up."""
         return 4 if self.quick else 8
 
     @property
-    def warm_up_seconds(self) -> float:
+    def warm_up_seconds(self) -> int:
         """How long the same load is sent before it counts."""
-        return 2 if self.quick else 4
+        return 2 if self.quick else 3
 
     @property
     def elapsed_seconds(self) -> float:

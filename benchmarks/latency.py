@@ -1,0 +1,123 @@
+"""What the product adds to the latency of a message: the open loop, over the ceiling's own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from benchmarks.closed_loop import send_closed_loop
+from benchmarks.endpoint import Endpoint
+from benchmarks.open_loop import OpenLoop, send_open_loop
+from benchmarks.result import Measurement, Outcome, Result, Table
+from benchmarks.run import Run
+from benchmarks.statistics import Rounds
+from benchmarks.systems import DELAY_MS, ceiling, product_system, stubs
+
+__all__ = ["MEASUREMENTS"]
+
+LIGHT = "8 in flight"
+HALF = "half of peak"
+ACCEPT = "/chat/message, 8 in flight"
+IN_FLIGHT = 8
+STUBS_SECONDS = 2 * DELAY_MS / 1000
+PEAK_IN_FLIGHT = 512
+REST_SECONDS = 4
+"""Between two messages of one conversation."""
+PRODUCT = product_system()
+CEILING = ceiling(2)
+
+Samples = defaultdict[tuple[str, str], list[OpenLoop]]
+
+
+def measure_latency(run: Run) -> Outcome:
+    """Send the same schedules to both, at light load and at half of the product's peak."""
+    samples: Samples = defaultdict(list)
+    peak = 0.0
+    with stubs(run) as both:
+        for _ in range(run.rounds):
+            with PRODUCT.start(run, both) as endpoint:
+                peak = peak or _peak(run, endpoint)
+                _send(run, endpoint, samples, peak)
+                accepting = endpoint.accepting()
+                samples[PRODUCT.name, ACCEPT].append(_open_loop(run, accepting, _light_rate()))
+            with CEILING.start(run, both) as endpoint:
+                _send(run, endpoint, samples, peak)
+    results = [
+        _added(samples, LIGHT, "p50_ms", 10),
+        _added(samples, LIGHT, "p99_ms", 30),
+        _added(samples, HALF, "p99_ms", 100),
+    ]
+    accepts = Rounds.of([it.p99_ms for it in samples[PRODUCT.name, ACCEPT]])
+    results.append(
+        Result(
+            "job creation (/chat/message, p99), 8 in flight",
+            accepts.median,
+            "ms",
+            low=accepts.low,
+            high=accepts.high,
+            least=50,
+            good="low",
+        )
+    )
+    return Outcome(results, [_table(samples, peak)])
+
+
+def _peak(run: Run, endpoint: Endpoint) -> float:
+    """Return the most that goes through; it warms the product up too."""
+    seconds = run.warm_up_seconds
+    found = send_closed_loop(endpoint, PEAK_IN_FLIGHT, seconds, warm_up_seconds=seconds)
+    run.say(f"  peak: {found.per_second:,.0f}/s")
+    return found.per_second
+
+
+def _light_rate() -> float:
+    return IN_FLIGHT / STUBS_SECONDS
+
+
+def _send(run: Run, endpoint: Endpoint, samples: Samples, peak: float) -> None:
+    for load, rate in ((LIGHT, _light_rate()), (HALF, peak / 2)):
+        found = _open_loop(run, endpoint, rate)
+        samples[endpoint.name, load].append(found)
+        run.say(
+            f"  {endpoint.name}, {rate:.0f}/s: p50 {found.p50_ms:.1f}, p99 {found.p99_ms:.1f}, "
+            f"p99.9 {found.p999_ms:.1f} ms; the generator's lag p99 {found.lag_p99_ms:.1f} ms"
+        )
+
+
+def _open_loop(run: Run, endpoint: Endpoint, rate: float) -> OpenLoop:
+    return send_open_loop(
+        endpoint,
+        rate,
+        2 * run.seconds,
+        warm_up_seconds=run.warm_up_seconds,
+        conversations=int(rate * REST_SECONDS),
+    )
+
+
+def _added(samples: Samples, load: str, figure: str, most_ms: float) -> Result:
+    pairs = zip(samples[PRODUCT.name, load], samples[CEILING.name, load], strict=True)
+    added = Rounds.of([getattr(ours, figure) - getattr(theirs, figure) for ours, theirs in pairs])
+    name = f"added latency, {figure.removesuffix('_ms')}, {load}"
+    return Result(
+        name, added.median, "ms", low=added.low, high=added.high, least=most_ms, good="low"
+    )
+
+
+def _table(samples: Samples, peak: float) -> Table:
+    rows: list[tuple[str | float, ...]] = []
+    for (system, load), found in samples.items():
+        figures = ("p50_ms", "p99_ms", "p999_ms", "lag_p99_ms")
+        cells = [str(Rounds.of([getattr(it, figure) for it in found])) for figure in figures]
+        rows.append((f"{system}, {load}", found[0].requests, *cells))
+    return Table(
+        "Latency in the open loop, ms",
+        ("", "requests", "p50", "p99", "p99.9", "the generator's lag, p99"),
+        rows,
+        f"{DELAY_MS:.0f} ms of AI and {DELAY_MS:.0f} ms of platform are part of it (not of "
+        f"/chat/message). 8 in flight are {_light_rate():.0f} messages a second; the product's "
+        f"peak, with {PEAK_IN_FLIGHT} in flight, was {peak:,.0f} a second.",
+    )
+
+
+MEASUREMENTS = (
+    Measurement("latency", "latency over the ceiling's own, at two loads", measure_latency),
+)
