@@ -20,8 +20,8 @@ ACCEPT = "/chat/message, 8 in flight"
 IN_FLIGHT = 8
 STUBS_SECONDS = 2 * DELAY_MS / 1000
 PEAK_IN_FLIGHT = 512
-REST_SECONDS = 4
-"""Between two messages of one conversation."""
+REST_SECONDS = 2
+"""Between two messages of one conversation. All of them are active after the warm-up."""
 PRODUCT = product_system()
 CEILING = ceiling(2)
 
@@ -35,12 +35,13 @@ def measure_latency(run: Run) -> Outcome:
     with stubs(run) as both:
         for _ in range(run.rounds):
             with PRODUCT.start(run, both) as endpoint:
+                _send(run, endpoint, samples, LIGHT, _light_rate())
+                _send(run, endpoint.accepting(), samples, ACCEPT, _light_rate())
                 peak = peak or _peak(run, endpoint)
-                _send(run, endpoint, samples, peak)
-                accepting = endpoint.accepting()
-                samples[PRODUCT.name, ACCEPT].append(_open_loop(run, accepting, _light_rate()))
+                _send(run, endpoint, samples, HALF, peak / 2)
             with CEILING.start(run, both) as endpoint:
-                _send(run, endpoint, samples, peak)
+                _send(run, endpoint, samples, LIGHT, _light_rate())
+                _send(run, endpoint, samples, HALF, peak / 2)
     results = [
         _added(samples, LIGHT, "p50_ms", 10),
         _added(samples, LIGHT, "p99_ms", 30),
@@ -62,7 +63,7 @@ def measure_latency(run: Run) -> Outcome:
 
 
 def _peak(run: Run, endpoint: Endpoint) -> float:
-    """Return the most that goes through; it warms the product up too."""
+    """Return about the most that goes through."""
     seconds = run.warm_up_seconds
     found = send_closed_loop(endpoint, PEAK_IN_FLIGHT, seconds, warm_up_seconds=seconds)
     run.say(f"  peak: {found.per_second:,.0f}/s")
@@ -73,23 +74,18 @@ def _light_rate() -> float:
     return IN_FLIGHT / STUBS_SECONDS
 
 
-def _send(run: Run, endpoint: Endpoint, samples: Samples, peak: float) -> None:
-    for load, rate in ((LIGHT, _light_rate()), (HALF, peak / 2)):
-        found = _open_loop(run, endpoint, rate)
-        samples[endpoint.name, load].append(found)
-        run.say(
-            f"  {endpoint.name}, {rate:.0f}/s: p50 {found.p50_ms:.1f}, p99 {found.p99_ms:.1f}, "
-            f"p99.9 {found.p999_ms:.1f} ms; the generator's lag p99 {found.lag_p99_ms:.1f} ms"
-        )
-
-
-def _open_loop(run: Run, endpoint: Endpoint, rate: float) -> OpenLoop:
-    return send_open_loop(
+def _send(run: Run, endpoint: Endpoint, samples: Samples, load: str, rate: float) -> None:
+    found = send_open_loop(
         endpoint,
         rate,
         2 * run.seconds,
         warm_up_seconds=run.warm_up_seconds,
         conversations=int(rate * REST_SECONDS),
+    )
+    samples[endpoint.name, load].append(found)
+    run.say(
+        f"  {endpoint.name}, {load}, {rate:.0f}/s: p50 {found.p50_ms:.1f}, p99 {found.p99_ms:.1f}, "
+        f"p99.9 {found.p999_ms:.1f} ms; the generator's lag p99 {found.lag_p99_ms:.1f} ms"
     )
 
 
