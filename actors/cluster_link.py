@@ -32,7 +32,9 @@ MAX_QUEUED = 20_000
 MAX_NOTICE_BYTES = 256 * 1024
 MAX_BATCH_BYTES = MAX_PUBLISHED_BYTES // 4
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
-TOLD_FROM_AFAR = frozenset({EnvelopeKind.POKE, EnvelopeKind.CANCEL_JOB, EnvelopeKind.RESET})
+TOLD_FROM_AFAR = frozenset(
+    {EnvelopeKind.POKE, EnvelopeKind.CANCEL_JOB, EnvelopeKind.RESET, EnvelopeKind.FORGET}
+)
 """What another cluster may say. A message's content is read from the database only."""
 
 

@@ -1,11 +1,13 @@
-"""From what was stored to what its host is told."""
+"""What hosts are told: of a message that was stored, of a conversation that was erased."""
 
 from __future__ import annotations
 
+from actors.cluster_link import HostAddress
 from actors.codec import Envelope, EnvelopeKind
 from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
+from storage.redis_lease import LeaseHolder
 
-__all__ = ["envelope_of"]
+__all__ = ["address_of", "envelope_of", "erased"]
 
 
 def envelope_of(message: NewMessage, accepted: Accepted, reply_to: str) -> Envelope:
@@ -19,6 +21,18 @@ def envelope_of(message: NewMessage, accepted: Accepted, reply_to: str) -> Envel
         message=_stored(message, accepted) if is_new else None,
         reply_to=reply_to,
     )
+
+
+def erased(conversation_id: str, holder: LeaseHolder | None = None) -> Envelope:
+    """Return what tells a host that a conversation was erased; ``holder`` had its lease."""
+    return Envelope(
+        conversation_id=conversation_id, kind=EnvelopeKind.FORGET, holder=address_of(holder)
+    )
+
+
+def address_of(holder: LeaseHolder | None) -> str | None:
+    """Return where whoever held a lease can be told something."""
+    return None if holder is None else str(HostAddress(holder.cluster, holder.owner))
 
 
 def _stored(message: NewMessage, accepted: Accepted) -> StoredMessage:

@@ -12,7 +12,6 @@ import msgspec
 import structlog
 
 from actors.admission import Admission
-from actors.cluster_link import HostAddress
 from actors.cluster_view import ClusterView
 from actors.codec import (
     Envelope,
@@ -20,7 +19,7 @@ from actors.codec import (
     decode_cluster_report,
     decode_outcomes,
 )
-from actors.envelopes import envelope_of
+from actors.envelopes import address_of, envelope_of, erased
 from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
 from actors.outcome import OutcomeKind
@@ -130,17 +129,21 @@ class Gateway:
 
         So is ``holder`` told, who had the lease until then, if it is in another cluster.
         """
-        address = str(HostAddress(holder.cluster, holder.owner)) if holder is not None else None
-        kind = EnvelopeKind.RESET
+        kind, address = EnvelopeKind.RESET, address_of(holder)
         self._notify(Envelope(conversation_id=conversation_id, kind=kind, holder=address))
 
     def notify_reopened(self, conversation_id: str) -> None:
         """Tell the host that something of the conversation is pending again in the database."""
         self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.REOPEN))
 
-    def notify_erased(self, conversation_id: str) -> None:
-        """Tell the host that the conversation is not in the database any more."""
-        self._notify(Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET))
+    def notify_erased(self, conversation_id: str, holder: LeaseHolder | None = None) -> None:
+        """Tell every host that the conversation is not in the database any more.
+
+        So is ``holder`` told, who had the lease until then, if it is in another cluster.
+        """
+        self._spawn(self._hosts.send_all([erased(conversation_id)]))
+        if holder is not None:
+            self._notify(erased(conversation_id, holder))
 
     async def simulated_deliveries(self) -> list[dict[str, object]]:
         """What the simulated platform got, newest first, of all hosts that answer."""

@@ -26,11 +26,11 @@ from actors.conversation.events import (
     ConversationReset,
     Event,
     JobCancelled,
-    LeaseLost,
     MessageReceived,
     Poked,
     Reopened,
 )
+from actors.erasure import forget_erased
 from actors.far_hosts import concerns_far_host, hear_far_hosts, pass_on
 from actors.host_link import HostLink
 from actors.host_report import report_of
@@ -41,7 +41,6 @@ from actors.ports import Directory
 from actors.resources import Resources
 from actors.router import Host
 from actors.runner import Runner
-from actors.seat import Seat
 from actors.services import Services
 from actors.shards import Shards
 from actors.translation import message_of
@@ -178,10 +177,11 @@ class ConversationHost:
         resources = self._resources
         if not is_from_afar and resources and concerns_far_host(envelope, is_known=known):
             self._spawn(pass_on(resources, envelope))
-        if not known and not self._takes_in(runner, envelope):
-            return
         if envelope.kind is EnvelopeKind.FORGET:
-            self._forget(runner, runner.seats[envelope.conversation_id])
+            if resources is not None:
+                forget_erased(resources, runner, envelope.conversation_id)
+            return
+        if not known and not self._takes_in(runner, envelope):
             return
         seat = runner.seat(envelope.conversation_id)
         seat.hops = max(seat.hops, envelope.hops)
@@ -210,7 +210,7 @@ class ConversationHost:
         What has been handed on too often is kept, wherever its shard is: hosts may disagree about
         the routing table, or a lease given back may not have reached Redis.
         """
-        if envelope.kind in (EnvelopeKind.CANCEL_JOB, EnvelopeKind.FORGET):
+        if envelope.kind is EnvelopeKind.CANCEL_JOB:
             return False
         if not self._shards.is_foreign(envelope.conversation_id):
             # Leaving, and nobody to hand it to, or full: it is in the database, and will be found.
@@ -228,12 +228,6 @@ class ConversationHost:
         if self._resources is not None and keeper is not None:
             further = msgspec.structs.replace(envelope, hops=envelope.hops + 1)
             await self._resources.hosts.send(further, keeper)
-
-    def _forget(self, runner: Runner, seat: Seat) -> None:
-        """Let go of a conversation that was erased; one with its id may come anew."""
-        lock_id = seat.conversation.lock_id
-        if lock_id:  # else it holds nothing, and its claim will find nothing
-            runner.dispatch(seat, LeaseLost(lock_id))
 
     def _report(self, runner: Runner) -> HostReport:
         return report_of(

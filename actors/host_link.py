@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -49,6 +49,11 @@ class HostLink:
         except QueueFull:
             return False
         return taken
+
+    async def send_all(self, envelopes: Sequence[Envelope]) -> None:
+        """Send to every host."""
+        hosts = [host.name for host in self._table().hosts]
+        await asyncio.gather(*(self.send(it, host) for host in hosts for it in envelopes))
 
     def has_room(self, host: str) -> bool:
         """Whether the queue to a host is not half full: what is over its limit is not sent."""

@@ -59,6 +59,7 @@ class SimulatedAi:
 class _Delivery:
     received_at: float
     idempotency_key: str
+    conversation_id: str | None
     body: str
     size_bytes: int
 
@@ -74,11 +75,18 @@ class SimulatedPlatform:
         """Keep a delivery."""
         del bot  # one place for all bots
         size = len(body.encode())
-        self._deliveries.append(_Delivery(time.time(), job_id, body, size))
+        self._deliveries.append(_Delivery(time.time(), job_id, _conversation_of(body), body, size))
         self._size_bytes += size
         while len(self._deliveries) > MAX_DELIVERIES or self._size_bytes > MAX_DELIVERY_BYTES:
             self._size_bytes -= self._deliveries.popleft().size_bytes
         return DeliveryAttempt(DeliveryResult.SENT)
+
+    def erase(self, conversation_id: str) -> None:
+        """Forget what was delivered of a conversation."""
+        kept = [it for it in self._deliveries if it.conversation_id != conversation_id]
+        if len(kept) < len(self._deliveries):
+            self._deliveries = deque(kept)
+            self._size_bytes = sum(it.size_bytes for it in kept)
 
     def deliveries(self, limit: int = MAX_DELIVERIES) -> list[dict[str, object]]:
         """Return the latest ones, newest first: ``received_at``, ``idempotency_key``, ``body``."""
@@ -90,6 +98,11 @@ class SimulatedPlatform:
             }
             for delivery in islice(reversed(self._deliveries), limit)
         ]
+
+
+def _conversation_of(body: str) -> str | None:
+    document = orjson.loads(body)
+    return document.get("conversation_id") if isinstance(document, dict) else None
 
 
 def _reply(contents: list[str]) -> tuple[str, str, Action | None]:

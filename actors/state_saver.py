@@ -25,6 +25,7 @@ class StateSaver:
         self._cache = cache
         self._owner = owner
         self._changed: dict[str, Seat | CachedState] = {}
+        self._erased: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def save(self, seat: Seat) -> None:
@@ -34,22 +35,34 @@ class StateSaver:
         key = seat.conversation_id
         if key in self._changed or len(self._changed) < MAX_WAITING:
             self._changed[key] = seat
-            if self._task is None:
-                self._task = asyncio.create_task(self._write())
+            self._start()
 
     def keep(self, seat: Seat) -> None:
         """Take down what is still to be written of a seat that is about to be forgotten."""
         if seat.conversation_id in self._changed:
             self._changed[seat.conversation_id] = self._state_of(seat)
 
+    def erase(self, conversation_id: str) -> None:
+        """Delete a conversation's state soon, behind what is being written of it now."""
+        self._changed.pop(conversation_id, None)
+        if self._cache is not None and len(self._erased) < MAX_WAITING:
+            self._erased.add(conversation_id)
+            self._start()
+
     async def drain(self) -> None:
         """Wait until all is written."""
         while self._task is not None:
             await asyncio.wait([self._task])
 
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._write())
+
     async def _write(self) -> None:
         try:
-            while self._changed and self._cache is not None:
+            while (self._changed or self._erased) and self._cache is not None:
+                if self._erased:  # first: what has changed may be of a new conversation
+                    await self._cache.delete([self._erased.pop() for _ in range(len(self._erased))])
                 # The next ones are put together only once these are written: they may be long.
                 names = list(islice(self._changed, MAX_BATCH))
                 changed = [self._changed.pop(name) for name in names]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from actors.codec import Envelope, EnvelopeKind
+from actors.envelopes import erased
 from actors.host_link import HostLink
 from actors.ports import Directory
 from actors.router import RoutingTable
@@ -99,8 +100,5 @@ class Sweeper:
         log.info("retention", conversations=removed.conversations)
 
     async def _tell_erased(self, conversation_ids: list[str]) -> None:
-        """Tell the hosts. States in Redis have ended by themselves when something is that old."""
-        for conversation_id in conversation_ids:
-            await self._hosts.send(
-                Envelope(conversation_id=conversation_id, kind=EnvelopeKind.FORGET)
-            )
+        """Tell the hosts, which delete what Redis has of them too."""
+        await self._hosts.send_all([erased(it) for it in conversation_ids])

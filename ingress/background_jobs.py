@@ -45,10 +45,15 @@ class BackgroundJobManager:
         return {"success": is_cancelled, "job_id": job.job_id, "status": job.status.value}
 
     async def find_final(self, job_id: str) -> JobView | None:
-        """Return the job that answers for ``job_id`` once it is final, else None."""
+        """Return the job that answers for ``job_id`` once it is final, else None.
+
+        A job that was made and is not there any more was erased with its conversation: cancelled.
+        """
         job = await self._store.job(job_id)
         for _ in range(_LONGEST_CHAIN):
-            if job is None or not job.status.is_final:
+            if job is None:
+                return _erased(job_id)
+            if not job.status.is_final:
                 return None
             if job.status is not JobStatus.SUPERSEDED or job.superseded_by is None:
                 return job
@@ -73,6 +78,28 @@ def _checked(job_id: str) -> str:
     return canonical
 
 
+def _erased(job_id: str) -> JobView:
+    return JobView(
+        job_id=job_id,
+        conversation_id="",
+        bot_id="",
+        status=JobStatus.CANCELLED,
+        reason="cancelled",
+        superseded_by=None,
+        message_ids=[],
+        consolidated_messages=0,
+        created_at=0.0,
+        started_at=None,
+        finished_at=None,
+        lock_id=None,
+        result=None,
+        delivery_status=None,
+        delivery_attempts=0,
+        delivery_error=None,
+        next_delivery_at=None,
+    )
+
+
 def job_as_json(job: JobView) -> dict[str, Any]:
     """Return a job as the API shows it; times are Unix seconds."""
     return {
@@ -81,6 +108,7 @@ def job_as_json(job: JobView) -> dict[str, Any]:
         "status": job.status.value,
         "reason": job.reason,
         "superseded_by": job.superseded_by,
+        "retried_by": job.retried_by,
         "message_ids": job.message_ids,
         "consolidated_messages": job.consolidated_messages,
         "created_at": job.created_at,

@@ -63,6 +63,12 @@ class DatabaseStore:
         """Give a conversation back to the bot."""
         return await admin.resume_conversation(self._database, conversation_id)
 
+    async def erase_conversation(
+        self, conversation_id: str
+    ) -> tuple[CancelledConversation, ErasedRows] | None:
+        """Cancel a conversation and delete all of it."""
+        return await admin.erase_conversation(self._database, conversation_id)
+
     async def conversation_statistics(self) -> ConversationStatistics:
         """Count conversations."""
         return await reads.conversation_statistics(self._database)

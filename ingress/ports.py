@@ -58,8 +58,11 @@ class Gateway(Protocol):
         """Tell the host that something of the conversation is pending again in the database."""
         ...
 
-    def notify_erased(self, conversation_id: str) -> None:
-        """Tell the host that the conversation is not in the database any more."""
+    def notify_erased(self, conversation_id: str, holder: LeaseHolder | None = None) -> None:
+        """Tell every host that the conversation is not in the database any more.
+
+        So is ``holder`` told, who had the lease until then, if it is in another cluster.
+        """
         ...
 
     @property

@@ -67,6 +67,12 @@ class ConversationStore(Protocol):
         """Give it back to the bot; None: there is no such conversation."""
         ...
 
+    async def erase_conversation(
+        self, conversation_id: str
+    ) -> tuple[CancelledConversation, ErasedRows] | None:
+        """Cancel it and delete all of it; None: there is no such conversation."""
+        ...
+
 
 class SystemStore(Protocol):
     """The database as a whole."""

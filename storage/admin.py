@@ -163,8 +163,14 @@ async def resume_conversation(
 async def erase_conversation(
     database: Database, conversation_id: str
 ) -> tuple[CancelledConversation, ErasedRows] | None:
-    """Cancel a conversation and delete all of it; None: there is no such conversation."""
+    """Cancel a conversation and delete all of it; None: there is no such conversation.
+
+    What an owner still writes is fenced: neither the conversation nor its jobs are there, and jobs
+    of a conversation that comes under the same id are others.
+    """
     async with database.transaction() as session:
+        # So a message that comes at this moment is erased, or begins the conversation anew.
+        await session.fetch(_SQL["keep_acceptance_out"], conversation_id)
         row = await session.fetch_one(_SQL["lock_conversation"], conversation_id)
         if row is None:
             return None

@@ -15,7 +15,7 @@ __all__ = ["job_view"]
 
 def job_view(row: Row) -> JobView:
     """Make the view of a job from its whole row."""
-    superseded_by = row["superseded_by"]
+    superseded_by, retried_by = row["superseded_by"], row["retried_by"]
     return JobView(
         job_id=str(row["id"]),
         conversation_id=row["conversation_id"],
@@ -34,6 +34,7 @@ def job_view(row: Row) -> JobView:
         delivery_attempts=row["delivery_attempts"],
         delivery_error=row["delivery_error"],
         next_delivery_at=_seconds(row["next_delivery_at"]),
+        retried_by=str(retried_by) if retried_by else None,
     )
 
 

@@ -42,6 +42,8 @@ class JobView:
     delivery_attempts: int
     delivery_error: str | None
     next_delivery_at: float | None
+    retried_by: str | None = None
+    """The job that tries again what this one, a dead letter, has failed to do."""
 
 
 @dataclass(frozen=True, slots=True)

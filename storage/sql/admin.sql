@@ -16,6 +16,10 @@ from conversations c
 where c.conversation_id = $1
 for no key update;
 
+-- name: keep_acceptance_out
+-- As acceptance does, before anything of the conversation is looked at.
+select pg_advisory_xact_lock(hashtextextended($1, 0));
+
 -- name: cancel_uncommitted_job
 update jobs j
 set status = 'cancelled', reason = 'cancelled', finished_at = now()

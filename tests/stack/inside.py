@@ -86,6 +86,37 @@ class Inside:
         await self._redis.hset(key, mapping=holder)
         await self._redis.pexpire(key, int(seconds * 1000))
 
+    async def tables_with(self, marks: list[str]) -> list[str]:
+        """Return the tables of which a row holds one of the texts, in any column."""
+        tables = await self._database.fetch(
+            "select table_name from information_schema.tables where table_schema = 'public'"
+        )
+        found = []
+        for table in [row["table_name"] for row in tables]:
+            rows = await self._database.fetch(
+                f"select from {table} as r where r::text like any ($1::text[]) limit 1",
+                [f"%{mark}%" for mark in marks],
+            )
+            found += [table] * len(rows)
+        return found
+
+    async def keys_with(self, marks: list[str]) -> list[str]:
+        """Return the keys of Redis that hold one of the texts, in their names or values."""
+        found = []
+        async for key in self._redis.scan_iter(count=1000):
+            content = repr((key, await self._content(key)))
+            if any(mark in content for mark in marks):
+                found.append(key.decode())
+        return found
+
+    async def _content(self, key: bytes) -> Any:
+        kind = (await self._redis.type(key)).decode()
+        if kind == "hash":
+            return await self._redis.hgetall(key)
+        if kind == "zset":
+            return await self._redis.zrange(key, 0, -1)
+        return None if kind == "none" else await self._redis.dump(key)
+
 
 @asynccontextmanager
 async def open_inside(postgres: PostgresServer, redis: RedisServer) -> AsyncIterator[Inside]:

@@ -228,7 +228,7 @@ def test_what_cannot_be_read_is_logged_and_dropped(here: Side, text: bytes) -> N
     [
         Envelope(conversation_id="c", kind=EnvelopeKind.MESSAGE, message_id="m", message=STORED),
         Envelope(conversation_id="c", kind=EnvelopeKind.POKE, message_id="m", message=STORED),
-        Envelope(conversation_id="c", kind=EnvelopeKind.FORGET),
+        Envelope(conversation_id="c", kind=EnvelopeKind.REOPEN),
         Envelope(conversation_id="c", kind=EnvelopeKind.RESET, holder=str(THERE)),
     ],
 )

@@ -75,6 +75,17 @@ async def test_the_platform_keeps_the_latest_deliveries(bot: EffectiveBot) -> No
     assert len(platform.deliveries(limit=3)) == 3
 
 
+async def test_deliveries_of_an_erased_conversation_are_forgotten(bot: EffectiveBot) -> None:
+    platform = SimulatedPlatform()
+    for number, conversation_id in enumerate(("a", "b", "a")):
+        body = json.dumps({"conversation_id": conversation_id})
+        await platform.deliver(f"job-{number}", body, bot)
+    platform.erase("a")
+    assert [it["idempotency_key"] for it in platform.deliveries()] == ["job-1"]
+    platform.erase("b")
+    assert (platform.deliveries(), platform._size_bytes) == ([], 0)
+
+
 async def test_large_deliveries_do_not_fill_the_memory(bot: EffectiveBot) -> None:
     platform = SimulatedPlatform()
     body = json.dumps("x" * 1_000_000)

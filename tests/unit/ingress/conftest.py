@@ -68,7 +68,8 @@ async def world(settings: Settings, bot: EffectiveBot) -> AsyncIterator[World]:
             "rate_limit": "off",
         }
     )
-    gateway, store, redis, bots = FakeGateway(), FakeStore(), FakeRedis(), FakeBots(bot)
+    store, redis, bots = FakeStore(), FakeRedis(), FakeBots(bot)
+    gateway = FakeGateway(store.jobs)
     health = HealthMonitor(gateway, redis, store.ping)
     await health.check()
     store.calls.clear()

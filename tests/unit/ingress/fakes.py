@@ -45,7 +45,8 @@ class FakeExpectation:
 class FakeGateway:
     """Accepts everything; ``outcomes`` are what hosts say."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: dict[str, JobView] | None = None) -> None:
+        self.jobs = {} if jobs is None else jobs
         self.accepted: list[NewMessage] = []
         self.routed: list[tuple[NewMessage, Accepted]] = []
         self.calls: list[tuple[str, ...]] = []
@@ -72,7 +73,9 @@ class FakeGateway:
             "accepted_at": 0.0,
             "content": message.content,
         }
-        return Accepted(**{**fields, **self.answer})
+        accepted = Accepted(**{**fields, **self.answer})
+        self.jobs.setdefault(accepted.job_id, job(accepted.job_id, JobStatus.QUEUED))
+        return accepted
 
     @asynccontextmanager
     async def expect(self, conversation_id: str, message_id: str) -> AsyncIterator[FakeExpectation]:
@@ -93,8 +96,9 @@ class FakeGateway:
     def notify_reopened(self, conversation_id: str) -> None:
         self.calls.append(("reopened", conversation_id))
 
-    def notify_erased(self, conversation_id: str) -> None:
-        self.calls.append(("erased", conversation_id))
+    def notify_erased(self, conversation_id: str, holder: LeaseHolder | None = None) -> None:
+        told = () if holder is None else (f"{holder.cluster}/{holder.owner}",)
+        self.calls.append(("erased", conversation_id, *told))
 
     def describe_actors(self) -> list[dict[str, object]]:
         return [{"kind": "ConversationHost", "turns": 3}, {"kind": "StorageWriter"}]
@@ -178,6 +182,13 @@ class FakeStore:
         self._note("resume", conversation_id)
         return self.cancellations.get(conversation_id)
 
+    async def erase_conversation(
+        self, conversation_id: str
+    ) -> tuple[CancelledConversation, ErasedRows] | None:
+        self._note("erase", conversation_id)
+        cancelled = self.cancellations.pop(conversation_id, None)
+        return None if cancelled is None else (cancelled, ErasedRows(1, 4, 3, 2))
+
     async def conversation_statistics(self) -> ConversationStatistics:
         self._note("statistics")
         return ConversationStatistics(total=42, recent=15, old=5, active_processing=3)
@@ -228,6 +239,7 @@ class FakeRedis:
     def __init__(self) -> None:
         self.is_connected = True
         self.leases: dict[str, LeaseHolder] = {}
+        self.states = 1
         self.calls: list[tuple[Any, ...]] = []
 
     async def ping(self) -> bool:
@@ -247,7 +259,7 @@ class FakeRedis:
         return sum([await self.release(it) for it in conversation_ids])
 
     async def forget(self, conversation_ids: Sequence[str]) -> int:
-        return len(conversation_ids)
+        return self.states * len(conversation_ids)
 
     async def statistics(self) -> dict[str, object] | None:
         return {"connected_clients": 12} if self.is_connected else None

@@ -21,6 +21,7 @@ async def test_a_job_is_shown(world: World) -> None:
         "status": "completed",
         "reason": None,
         "superseded_by": None,
+        "retried_by": None,
         "message_ids": ["a", "b"],
         "consolidated_messages": 1,
         "created_at": 1.0,
