@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from benchmarks.parts.writer import measure_writer
 from benchmarks.result import Measurement
 
 __all__ = ["MEASUREMENTS"]
 
-MEASUREMENTS: tuple[Measurement, ...] = ()
+MEASUREMENTS: tuple[Measurement, ...] = (
+    Measurement("writer", "rows through the storage writer", measure_writer),
+)

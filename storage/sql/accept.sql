@@ -24,7 +24,7 @@ alone as materialized (
     ) as keys
 ),
 input as (
-    select nextval(pg_get_serial_sequence('messages', 'seq')::regclass) as seq, a.*
+    select nextval((select pg_get_serial_sequence('messages', 'seq')::regclass)) as seq, a.*
     from arrived a
     cross join (select count(*) from alone) as locked
 ),
@@ -154,7 +154,7 @@ revived as (
         turn_job_id = null,
         processed_at = null,
         accepted_at = now(),
-        seq = nextval(pg_get_serial_sequence('messages', 'seq')::regclass)
+        seq = nextval((select pg_get_serial_sequence('messages', 'seq')::regclass))
     from wanted w
     join locked l on l.conversation_id = w.conversation_id
     where m.conversation_id = w.conversation_id

@@ -60,12 +60,11 @@ job as materialized (
     from owned o
     join input i on i.conversation_id = o.conversation_id
     cross join lateral (
-        select j.id, j.delivery_status, j.conversation_id as conversation
+        select j.id, j.delivery_status
         from jobs j
-        where j.id = i.job_id
+        where j.id = i.job_id and j.conversation_id = i.conversation_id
         for no key update
     ) as found
-    where found.conversation = i.conversation_id
 ),
 judged as materialized (
     select

@@ -2,7 +2,8 @@
 -- reads return the newest committed version of a row, whatever the statement's snapshot says, so
 -- one statement can judge and write. Messages and jobs are locked only under their conversation.
 -- `is_done` is a column of its own, and lists are grouped once, because the planner's guesses about
--- them decide whether a large batch is joined by hashing or by comparing every pair.
+-- them decide whether a large batch is joined by hashing or by comparing every pair. For that reason
+-- a condition on a job stands inside the lateral read that locks it: outside, it would be a join.
 
 -- name: start_turns
 with input as (
@@ -38,12 +39,11 @@ job as materialized (
     from owned o
     join input i on i.conversation_id = o.conversation_id
     cross join lateral (
-        select j.id, j.status, j.committed_at, j.conversation_id as conversation
+        select j.id, j.status, j.committed_at
         from jobs j
-        where j.id = i.job_id
+        where j.id = i.job_id and j.conversation_id = i.conversation_id
         for no key update
     ) as found
-    where found.conversation = i.conversation_id
 ),
 held as materialized (
     select n.turn, n.ordinal, found.id, found.processed_at is null as is_pending
@@ -201,12 +201,11 @@ job as materialized (
     from owned o
     join input i on i.conversation_id = o.conversation_id
     cross join lateral (
-        select j.id, j.status, j.committed_at, j.epoch, j.conversation_id as conversation
+        select j.id, j.status, j.committed_at, j.epoch
         from jobs j
-        where j.id = i.job_id
+        where j.id = i.job_id and j.conversation_id = i.conversation_id
         for no key update
     ) as found
-    where found.conversation = i.conversation_id
 ),
 held as materialized (
     select n.turn, n.ordinal, found.id, found.processed_at is null as is_pending
@@ -348,12 +347,11 @@ job as materialized (
     from owned o
     join input i on i.conversation_id = o.conversation_id
     cross join lateral (
-        select j.id, j.status, j.reason, j.conversation_id as conversation
+        select j.id, j.status, j.reason
         from jobs j
-        where j.id = i.job_id
+        where j.id = i.job_id and j.conversation_id = i.conversation_id
         for no key update
     ) as found
-    where found.conversation = i.conversation_id
 ),
 message as materialized (
     select i.ordinal, found.*
