@@ -28,8 +28,6 @@ __all__ = ["Runner"]
 
 log = structlog.get_logger()
 
-MAX_IDLE = 50_000
-"""Conversations without work that are kept in memory for their next message."""
 MAX_EVICTED = 5_000
 """At a time: the host has other things to do."""
 
@@ -41,7 +39,10 @@ class Runner:
 
     def __init__(self, resources: Resources) -> None:
         settings = resources.settings
-        self._limits = Limits(lease_ttl_seconds=settings.processing_lock_ttl)
+        self._limits = Limits(
+            lease_ttl_seconds=settings.processing_lock_ttl,
+            idle_seconds=settings.conversation_idle_seconds,
+        )
         self.policies = PolicyBook(resources.bots)
         self.seats: dict[str, Seat] = {}
         self.load = HostLoad()
@@ -116,7 +117,7 @@ class Runner:
 
     def make_room(self) -> None:
         """Let go of idle conversations, the oldest first, where too many are in memory."""
-        excess = len(self.seats) - self.load.busy - MAX_IDLE
+        excess = len(self.seats) - self.load.busy - self.resources.settings.host_max_idle
         if excess <= 0 and self.load.characters < MAX_CHARACTERS // 2:
             return
         idle = [seat for seat in self.seats.values() if is_idle(seat.conversation)]

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     """Messages under way in one ingress process; further ones are refused."""
     host_max_busy: int = Field(10_000, ge=1, le=1_000_000)
     """Conversations with work in one host; messages for a host with more are refused."""
+    host_max_idle: int = Field(50_000, ge=0, le=10_000_000)
+    """Conversations without work that a host keeps in memory; the oldest of more are let go."""
+    conversation_idle_seconds: float = Field(60.0, gt=0, le=31_536_000)
+    """After so long without work a conversation leaves its host's memory."""
 
     cluster_name: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     ray_address: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -55,7 +54,6 @@ async def fresh_database(servers: Servers) -> AsyncIterator[str]:
         yield url
     finally:
         await _run(servers.postgres.url, f"drop database {name} with (force)")
-
 
 
 async def _run(url: str, statement: str) -> None:

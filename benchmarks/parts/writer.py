@@ -10,20 +10,14 @@ from statistics import median
 
 from benchmarks.parts.processor_time import processor_seconds
 from benchmarks.parts.raw_sql import ACCEPT_BATCH, ACCEPT_ROW, COMMIT_BATCH
-from benchmarks.parts.servers import Servers, fresh_database
+from benchmarks.parts.servers import Servers, fresh_database, started_servers
 from benchmarks.parts.writer_rows import claims_of, commits_of, messages
 from benchmarks.result import Outcome, Result, Table
 from benchmarks.run import Run
+from storage.claim_records import Claim, ClaimOutcome
 from storage.codec import Operation, decode_results, encode_batch
 from storage.postgres import Database
-from storage.records import (
-    Accepted,
-    AcceptOutcome,
-    Claim,
-    ClaimOutcome,
-    FencedOutcome,
-    NewMessage,
-)
+from storage.records import Accepted, AcceptOutcome, FencedOutcome, NewMessage
 from storage.writer import StorageWriter
 
 __all__ = ["measure_writer"]
@@ -77,7 +71,9 @@ def measure_writer(run: Run) -> Outcome:
         for name, own in runs.items()
     ]
     columns = ("way", "messages a second", "PostgreSQL, µs a message", "client, µs a message")
-    note = f"Batches of {BATCH}, one under way while the next one waits. The raw way is one statement."
+    note = (
+        f"Batches of {BATCH}, one under way while the next one waits. The raw way is one statement."
+    )
     return Outcome(
         results=[
             _ratio("accepting: writer / raw unnest", speeds, ACCEPT, RAW_ACCEPT, 0.6),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 
+from storage.claim_records import ClaimRequest
 from storage.codec import Operation
-from storage.records import ClaimRequest, JobStatus, LeaseKind, NewMessage
+from storage.records import JobStatus, LeaseKind, NewMessage
 from storage.turn_records import NewAction, TurnCommit
 
 __all__ = ["OWNER", "claims_of", "commits_of", "messages"]
 
 OWNER = "host-0#measured"
 LOCK_ID = "0b0b2a3e-54a7-4d1e-bc0c-d3b0c36b2a8f"
-CONTENT = "A message of about one hundred characters, as people write them to a shop that they like."
-REPLY = "A reply of about the same length, which says that the parcel left yesterday. Anything else?"
+CONTENT = "A message of about one hundred characters, as people write them to a shop they like."
+REPLY = "A reply of about the same length, which says that the parcel left yesterday. What else?"
 AI_RESPONSE = (
     '{"success":true,"response_text":"' + REPLY + '","intent":"order_status","confidence":0.93}'
 )

@@ -102,11 +102,10 @@ def product_in_simulation(
         yield
 
 
-def limits_of(*, is_tight: bool, idle_seconds: float) -> Callable[..., Limits]:
+def limits_of(*, is_tight: bool) -> Callable[..., Limits]:
     """Return what the runner calls to make its limits."""
     names = TIGHT.__dataclass_fields__ if is_tight else ()
-    tight = {name: getattr(TIGHT, name) for name in names}
-    return partial(Limits, **{**tight, "idle_seconds": idle_seconds})
+    return partial(Limits, **{name: getattr(TIGHT, name) for name in names})
 
 
 def _clock(name: str, real: Callable[[], float]) -> Callable[[], float]:

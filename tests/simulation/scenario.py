@@ -67,6 +67,7 @@ class Scenario:
             "conversation_hosts": self.hosts,
             "storage_writers": self.writers,
             "processing_lock_ttl": LEASE_TTL_SECONDS,
+            "conversation_idle_seconds": self.idle_seconds,
             "ai_service_url": AI_URL,
             "ai_service_timeout": 3.0,
             "ai_max_attempts": 2,

@@ -169,7 +169,7 @@ def simulate(seed: int, *, keeps_trace: bool = False) -> Result:
     """Run the simulation of a seed."""
     started = time.process_time()
     it = _Simulation(seed, keeps_trace=keeps_trace)
-    limits = limits_of(is_tight=it.scenario.is_tight, idle_seconds=it.scenario.idle_seconds)
+    limits = limits_of(is_tight=it.scenario.is_tight)
     with product_in_simulation(
         seed=seed,
         limits=limits,

@@ -20,7 +20,8 @@ POSTGRES_USER POSTGRES_PASSWORD POSTGRES_SSLMODE AI_SERVICE_URL AI_SERVICE_PATH 
 AI_MAX_ATTEMPTS AI_MAX_CONCURRENCY SIMULATED_AI_SECONDS PANCAKE_BASE_URL PANCAKE_ACTIONS_PATH
 PANCAKE_API_TOKEN DELIVERY_MAX_ATTEMPTS DELIVERY_MAX_CONCURRENCY CONVERSATION_STATE_TTL
 PROCESSING_LOCK_TTL RETENTION_HOURS RESPONSE_WAIT_SECONDS MAX_BODY_BYTES RATE_LIMIT MAX_IN_FLIGHT
-HOST_MAX_BUSY CLUSTER_NAME RAY_ADDRESS DATA_DIR CONVERSATION_HOSTS STORAGE_WRITERS
+HOST_MAX_BUSY HOST_MAX_IDLE CONVERSATION_IDLE_SECONDS CLUSTER_NAME RAY_ADDRESS DATA_DIR
+CONVERSATION_HOSTS STORAGE_WRITERS
 """.split()  # noqa: SIM905 - reads better than a list of fifty
 GOOD = {
     "pancake_access_token": "9f2c1d7b5e8a4063b1c2",
@@ -54,6 +55,7 @@ def test_the_documented_defaults_hold() -> None:
     assert (settings.retention_hours, settings.response_wait_seconds) == (0, 35)
     assert (settings.max_body_bytes, settings.rate_limit) == (1024**2, "1000/second")
     assert (settings.max_in_flight, settings.host_max_busy) == (10_000, 10_000)
+    assert (settings.host_max_idle, settings.conversation_idle_seconds) == (50_000, 60)
     assert (settings.ai_max_concurrency, settings.delivery_max_concurrency) == (512, 512)
     assert settings.lease_deadline_seconds == 5
     assert settings.postgres_dsn is None

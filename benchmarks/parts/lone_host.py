@@ -1,0 +1,92 @@
+"""One real host in this process, with a writer in another: what a host by itself can do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from actors.codec import (
+    Envelope,
+    HostReport,
+    decode_host_report,
+    decode_outcomes,
+    encode,
+    encode_envelopes,
+)
+from actors.host import ConversationHost
+from actors.outcome import Outcome
+from actors.ports import HostPort, SupervisorPort, WriterPort
+from actors.router import RoutingTable
+from benchmarks.parts.writer_process import WriterConnection, writer_process
+from storage.settings import Settings
+
+__all__ = ["INGRESS", "LoneHost", "lone_host"]
+
+INGRESS = "ingress-measuring"
+NAME = "host-0"
+DRAIN_SECONDS = 3.0
+
+
+class LoneHost:
+    """A host, and an ingress that waits for its outcomes."""
+
+    def __init__(self, settings: Settings, writer: WriterConnection) -> None:
+        self.storage = writer
+        self.actor = ConversationHost(NAME, settings, self)
+
+    def host(self, name: str) -> HostPort:
+        """Return the only host."""
+        return self.actor
+
+    def writer(self, name: str) -> WriterPort:
+        """Return the only writer."""
+        return self.storage
+
+    def supervisor(self) -> SupervisorPort:
+        """There is none."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Start the host, with all shards."""
+        report = await self.report()
+        table = RoutingTable(version=1, hosts=[report.host], writers=["writer-0"])
+        await self.actor.ping(encode(table))
+
+    async def report(self) -> HostReport:
+        """Return how the host is."""
+        return decode_host_report(await self.actor.ping(None))
+
+    async def tell(self, envelopes: Sequence[Envelope], batch: int = 500) -> None:
+        """Have the host told, in batches as an ingress sends them."""
+        for start in range(0, len(envelopes), batch):
+            await self.actor.receive(encode_envelopes(envelopes[start : start + batch]))
+            await asyncio.sleep(0)
+
+    async def hear(self) -> list[Outcome]:
+        """Return what the ingress is told next."""
+        return decode_outcomes(await self.actor.next_outcomes(INGRESS))
+
+
+@asynccontextmanager
+async def lone_host(
+    redis_url: str, folder: Path, database_url: str, **settings: Any
+) -> AsyncIterator[LoneHost]:
+    """Start a host; ``settings`` are the product's. Its AI and platform are the simulated ones."""
+    configured = Settings(
+        _env_file=None,
+        database_url=database_url,
+        redis_url=redis_url,
+        **settings,
+    )
+    with writer_process(folder, database_url) as path:
+        connection = WriterConnection(path)
+        host = LoneHost(configured, connection)
+        await host.start()
+        try:
+            yield host
+        finally:
+            await host.actor.drain(DRAIN_SECONDS)
+            connection.close()
