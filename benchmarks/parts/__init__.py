@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.parts.activation import measure_activation
+from benchmarks.parts.idle import measure_idle
 from benchmarks.parts.writer import measure_writer
 from benchmarks.result import Measurement
 
@@ -9,4 +11,6 @@ __all__ = ["MEASUREMENTS"]
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     Measurement("writer", "rows through the storage writer", measure_writer),
+    Measurement("activation", "conversations that come back to memory", measure_activation),
+    Measurement("idle", "a host full of idle conversations", measure_idle),
 )

@@ -103,8 +103,9 @@ async def _take_up(host: LoneHost, start: int, end: int) -> None:
 async def _settle(host: LoneHost, leases: int = 0) -> None:
     """Wait until the host has so many leases and nothing to do."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (report := await host.report()).redis_leases < leases or report.busy:
-            await asyncio.sleep(EVERY_SECONDS)  # noqa: ASYNC110 -- a host tells nobody when it rests
+        # A host tells nobody when it has come to rest.
+        while (report := await host.report()).redis_leases < leases or report.busy:  # noqa: ASYNC110
+            await asyncio.sleep(EVERY_SECONDS)
 
 
 async def _costs(host: LoneHost, seconds: float) -> tuple[float, float]:
