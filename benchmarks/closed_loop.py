@@ -17,8 +17,8 @@ __all__ = ["ClosedLoop", "VoidMeasurement", "send_closed_loop"]
 
 SCRIPT = Path(__file__).with_name("messages.lua")
 MARK = "RESULT "
-SETTLE_SECONDS = 1.0
-"""What was in flight when the clock ran out is answered in this time."""
+LEAST_SETTLE_SECONDS = 1.0
+MOST_SETTLE_SECONDS = 10.0
 FEWEST_CONVERSATIONS = 8
 CONVERSATIONS_IN_FLIGHT = 4
 """So many conversations for each request in flight: a message comes to one that is idle."""
@@ -69,15 +69,20 @@ def send_closed_loop(
         conversations = max(CONVERSATIONS_IN_FLIGHT * in_flight, FEWEST_CONVERSATIONS)
     prefix = prefix or f"c{next(_runs)}-{time.time_ns() // 1_000_000 % 10**9}"
     if warm_up_seconds:
-        _wrk(endpoint, in_flight, warm_up_seconds, conversations, prefix)
-        time.sleep(SETTLE_SECONDS)
+        _settle(_wrk(endpoint, in_flight, warm_up_seconds, conversations, prefix))
     found = _wrk(endpoint, in_flight, seconds, conversations, prefix)
-    time.sleep(SETTLE_SECONDS)
+    _settle(found)
     if not found.requests:
         raise VoidMeasurement(f"{endpoint.name} at {in_flight} in flight: no answer")
     return ClosedLoop(
         found.requests / found.seconds, found.requests, found.p50_ms, found.p99_ms, found.p999_ms
     )
+
+
+def _settle(found: _Output) -> None:
+    """Wait until what was in flight when the clock ran out is answered as well."""
+    longest = 1.5 * found.p99_ms / 1000 if found.requests else MOST_SETTLE_SECONDS
+    time.sleep(min(max(longest, LEAST_SETTLE_SECONDS), MOST_SETTLE_SECONDS))
 
 
 def _wrk(

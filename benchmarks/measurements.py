@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks import accepts, hosts, latency, parts, processor, throughput
+from benchmarks import accepts, actors, hosts, latency, parts, processor, throughput
 from benchmarks.result import Measurement
 
 __all__ = ["MEASUREMENTS"]
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     *throughput.MEASUREMENTS,
+    *actors.MEASUREMENTS,
     *latency.MEASUREMENTS,
     *accepts.MEASUREMENTS,
     *processor.MEASUREMENTS,

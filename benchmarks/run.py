@@ -40,7 +40,7 @@ class Run:
     @property
     def seconds(self) -> int:
         """How long one measurement lasts, without its warm-up."""
-        return 4 if self.quick else 8
+        return 3 if self.quick else 6
 
     @property
     def warm_up_seconds(self) -> int:

@@ -11,7 +11,6 @@ from benchmarks.run import Run
 from benchmarks.statistics import Rounds, ratios
 from benchmarks.systems import (
     System,
-    actor_per_conversation,
     ceiling,
     lock_per_request,
     product_system,
@@ -21,9 +20,7 @@ from benchmarks.systems import (
 __all__ = ["MEASUREMENTS"]
 
 LEVELS = (1, 16, 64, 256, 512, 1024)
-QUICK_LEVELS = (64, 256, 512)
-ACTORS = 32
-QUICK_ACTORS = 8
+QUICK_LEVELS = (256, 512)
 
 Samples = Mapping[tuple[str, int], list[ClosedLoop]]
 
@@ -54,17 +51,6 @@ def measure_throughput(run: Run) -> Outcome:
     )
 
 
-def measure_actors(run: Run) -> Outcome:
-    """Try a Ray actor for each conversation, as many as are made in reasonable time."""
-    conversations = QUICK_ACTORS if run.quick else ACTORS
-    system = actor_per_conversation(conversations)
-    samples = _samples(run, [(system, (conversations // 2,))], conversations)
-    row = samples[system.name, conversations // 2]
-    title = f"{system.name}, {conversations // 2} requests in flight"
-    per_second = Rounds.of([it.per_second for it in row])
-    return Outcome(tables=[Table(title, ("", "requests/s"), [(system.name, str(per_second))])])
-
-
 def _plan(run: Run) -> list[tuple[System, Sequence[int]]]:
     levels = QUICK_LEVELS if run.quick else LEVELS
     plan: list[tuple[System, Sequence[int]]] = [
@@ -78,9 +64,7 @@ def _plan(run: Run) -> list[tuple[System, Sequence[int]]]:
     return plan
 
 
-def _samples(
-    run: Run, plan: Sequence[tuple[System, Sequence[int]]], conversations: int | None = None
-) -> Samples:
+def _samples(run: Run, plan: Sequence[tuple[System, Sequence[int]]]) -> Samples:
     samples: defaultdict[tuple[str, int], list[ClosedLoop]] = defaultdict(list)
     with stubs(run) as both:
         for number in range(run.rounds):
@@ -92,7 +76,6 @@ def _samples(
                             level,
                             run.seconds,
                             warm_up_seconds=run.warm_up_seconds,
-                            conversations=conversations,
                         )
                         samples[system.name, level].append(found)
                         run.say(
@@ -136,5 +119,4 @@ def _table(samples: Samples, names: Sequence[str], figure: str) -> Table:
 
 MEASUREMENTS = (
     Measurement("throughput", "requests a second by requests in flight", measure_throughput),
-    Measurement("actors", "a Ray actor for each conversation", measure_actors),
 )

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import asyncpg
 import orjson
+import psutil
 import ray
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -98,8 +99,15 @@ async def handle(request: Request) -> Response:
 
 
 async def health(_request: Request) -> Response:
-    """Say that all actors run, and how long it took to make them."""
-    return Response(orjson.dumps({"seconds": _start_seconds}), headers=HEADERS)
+    """Say that all actors run, how long it took to make one, and what memory it keeps to itself."""
+    found = [it for it in psutil.Process().children(recursive=True) if _is_actor(it)]
+    kept = sum(it.memory_full_info().uss for it in found)
+    cost = {"start_ms": _start_seconds / CONVERSATIONS * 1000, "bytes": kept // CONVERSATIONS}
+    return Response(orjson.dumps(cost), headers=HEADERS)
+
+
+def _is_actor(process: psutil.Process) -> bool:
+    return " ".join(process.cmdline()).startswith("ray::Conversation")
 
 
 _start_seconds = 0.0
