@@ -34,6 +34,7 @@ from storage.claim_records import Claim as StoredClaim
 from storage.claim_records import ClaimOutcome, ClaimRequest, OwnerRenewal
 from storage.claims import PendingMessages, read_pending_messages
 from storage.codec import Result
+from storage.metrics import LEASES_REFUSED
 from storage.postgres import DatabaseUnavailable
 from storage.records import LeaseKind as StoredLeaseKind
 from storage.redis_lease import HeldLease, LeaseAnswer, LeaseOutcome, LeaseRequest
@@ -79,6 +80,7 @@ class Activation:
         if answer.outcome is LeaseOutcome.UNKNOWN:
             return LeaseUnknown(effect.attempt, lock_id)
         if answer.outcome is LeaseOutcome.REFUSED:
+            LEASES_REFUSED.add("redis")
             return await self._refused(effect, answer)
         if state is not None and state.epoch > seat.conversation.epoch:
             state = None  # of a conversation of this id that was erased
@@ -190,6 +192,7 @@ class Activation:
         if answer.outcome is ClaimOutcome.STALE:
             return ClaimStale(effect.attempt, answer.epoch)
         if answer.outcome is ClaimOutcome.REFUSED:
+            LEASES_REFUSED.add("database")
             wait = min(answer.retry_in_seconds, LONGEST_REFUSAL_SECONDS)
             return ClaimRefused(effect.attempt, now + max(wait, 0.05))
         return Claimed(

@@ -32,6 +32,7 @@ from actors.http_client import (
     open_client,
     post_json,
 )
+from storage.metrics import AI_FAILURES, AI_LATENCY
 
 __all__ = ["Ai", "AiAnswer", "AiCall", "AiClient", "AiFailed", "AiMessage"]
 
@@ -122,15 +123,19 @@ class AiClient:
         self, url: str, body: bytes, idempotency_key: str, timeout_seconds: float
     ) -> AiAnswer:
         headers = {"Idempotency-Key": idempotency_key}
+        asked_at = time.monotonic()
         try:
             reply = await post_json(self._client, url, body, headers, timeout_seconds)
         except CallTimedOut as error:
             raise _AttemptFailed("ai_timeout", str(error)) from error
         except CallFailed as error:
             raise _AttemptFailed("ai_error", str(error)) from error
+        finally:
+            AI_LATENCY.observe(time.monotonic() - asked_at)
         return _usable(reply)
 
     def _log(self, call: AiCall, key: str, failure: _AttemptFailed) -> None:
+        AI_FAILURES.add(failure.reason)
         log.warning(
             "ai_attempt_failed",
             conversation_id=call.conversation_id,

@@ -40,6 +40,7 @@ def _outcome(seat: Seat, tell: Tell) -> Outcome:
             NewerMessage(message_id=it.message_id, timestamp=it.timestamp) for it in tell.newer
         ],
         restart_job_id=tell.restart_job_id,
+        elsewhere_seconds=seat.elsewhere_seconds.get(tell.job_id or "", 0.0),
         storage_backend="Redis" if has_redis else "Memory",
         distributed_lock_used=has_redis,
     )

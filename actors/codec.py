@@ -83,6 +83,8 @@ class HostReport(Record, frozen=True):
     is_draining: bool = False
     process_id: int = 0
     node: str = ""
+    figures: bytes = b""
+    """What the metrics of its process hold, encoded. See ``storage.metrics.decode_figures``."""
 
     @property
     def host(self) -> Host:
@@ -97,6 +99,8 @@ class ClusterReport(Record, frozen=True):
     hosts: list[HostReport] = []
     writers: dict[str, bool] = {}
     """Whether each writer reaches the database."""
+    figures: dict[str, bytes] = {}
+    """Of the metrics of the writers and of the supervisor itself, encoded."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -20,6 +20,7 @@ from actors.turn_work import fate_of
 from actors.writes import write
 from storage.codec import Operation
 from storage.delivery_records import DeliveryRecord, DeliveryResult, DeliveryStart
+from storage.metrics import DEAD_LETTERS, DELIVERIES, DELIVERY_LATENCY
 
 __all__ = ["DeliveryWork"]
 
@@ -52,13 +53,18 @@ class DeliveryWork:
         async with resources.services.platform_slot(bot):
             if time.monotonic() >= seat.conversation.trusted_until:
                 return None
+            sent_at = time.monotonic()
             attempt = await resources.services.deliver(effect.job_id, effect.body, bot)
+            seconds = time.monotonic() - sent_at
+        DELIVERY_LATENCY.observe(seconds)
+        seat.spend_elsewhere(effect.job_id, seconds)
         executed = attempt.actions_executed
         if executed is None:
             executed = effect.action_count if attempt.result is DeliveryResult.SENT else 0
         result = attempt.result
         if result is DeliveryResult.RETRY and effect.attempts >= most:
             result = DeliveryResult.DEAD
+        DELIVERIES.add(result.value)
         pause = attempt.retry_after_seconds
         if pause is None:
             jitter = random.random()  # noqa: S311 -- spreads load, keeps no secret
@@ -86,6 +92,8 @@ class DeliveryWork:
         fate = fate_of(await self._write(seat, operation))
         if fate is None:
             return None
+        if fate is Fate.DONE and operation.result is DeliveryResult.DEAD:
+            DEAD_LETTERS.add("delivery")
         return DeliveryRecorded(
             effect.epoch,
             effect.job_id,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import uuid
 from collections.abc import Coroutine
 from functools import partial
@@ -27,6 +29,16 @@ from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavaila
 from actors.writer_health import healthy_writers
 from actors.writer_link import WriterLink
 from storage.codec import StorageFailure
+from storage.metric_types import Figures, figures_of
+from storage.metrics import (
+    ACCEPTED_MESSAGES,
+    DUPLICATE_MESSAGES,
+    INGRESS,
+    MESSAGES_IN_FLIGHT,
+    REFUSED_MESSAGES,
+    decode_figures,
+)
+from storage.process_watch import Exporter, watch_process
 from storage.records import Accepted, AcceptOutcome, NewMessage
 from storage.redis_lease import LeaseHolder
 from storage.settings import Settings
@@ -71,12 +83,37 @@ class Gateway:
         self._listening: set[str] = set()
         self._serving = asyncio.Event()
 
+    def __repr__(self) -> str:
+        return f"Ingress({socket.gethostname()}/{os.getpid()})"
+
+    @property
+    def name(self) -> str:
+        """What this process is called in metrics."""
+        return f"ingress-{socket.gethostname()}-{os.getpid()}"
+
+    def figures(self) -> Figures:
+        """Return what the metrics of this process hold."""
+        MESSAGES_IN_FLIGHT.set(self._accepting + len(self._expectations))
+        return figures_of(INGRESS)
+
+    def figures_of_all(self) -> dict[str, Figures]:
+        """Return those of this process and what all actors last reported, by process."""
+        report = self._view.report
+        encoded = {it.name: it.figures for it in report.hosts} | report.figures
+        return {self.name: self.figures()} | {
+            name: decode_figures(data) for name, data in encoded.items()
+        }
+
     async def start(self) -> None:
         """Wait until the cluster serves. Raises ``TimeoutError`` after ``READY_SECONDS``."""
         self._spawn(keep_running("watch", self._watch))
         self._spawn(keep_running("reroute", self._reroute))
         async with asyncio.timeout(READY_SECONDS):
             await self._serving.wait()
+
+    def watch_process(self, exporter: Exporter) -> None:
+        """Have the metrics of this process exported until it is closed."""
+        self._spawn(keep_running("process", partial(watch_process, self.figures, exporter)))
 
     async def close(self) -> None:
         """Stop listening."""
@@ -88,6 +125,23 @@ class Gateway:
 
     async def accept(self, message: NewMessage) -> Accepted:
         """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
+        try:
+            accepted = await self._store(message)
+        except Overloaded:
+            REFUSED_MESSAGES.add("overloaded")
+            raise
+        except StorageUnavailable:
+            REFUSED_MESSAGES.add("storage_unavailable")
+            raise
+        if accepted.outcome is AcceptOutcome.REFUSED:
+            REFUSED_MESSAGES.add("not_storable")
+        elif accepted.outcome is AcceptOutcome.DUPLICATE:
+            DUPLICATE_MESSAGES.add()
+        else:
+            ACCEPTED_MESSAGES.add()
+        return accepted
+
+    async def _store(self, message: NewMessage) -> Accepted:
         self._admission.check(message, self._accepting)
         self._accepting += 1
         try:

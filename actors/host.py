@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
 from collections.abc import Coroutine
 from functools import partial
@@ -33,7 +34,7 @@ from actors.conversation.events import (
 from actors.erasure import forget_erased
 from actors.far_hosts import concerns_far_host, hear_far_hosts, pass_on
 from actors.host_link import HostLink
-from actors.host_report import report_of
+from actors.host_report import host_figures, report_of
 from actors.lease_keeper import LeaseKeeper
 from actors.mover import Mover
 from actors.outcome_streams import OutcomeStreams
@@ -45,6 +46,7 @@ from actors.services import Services
 from actors.shards import Shards
 from actors.translation import message_of
 from actors.writer_link import WriterLink
+from storage.metric_types import Figures
 from storage.postgres import Database
 from storage.redis_store import RedisStore
 from storage.settings import Settings
@@ -81,7 +83,12 @@ class ConversationHost:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"ConversationHost({self._name})"
+        return f"ConversationHost({socket.gethostname()}/{self._name.removeprefix('host-')})"
+
+    def figures(self) -> Figures:
+        """Return what the metrics of this process hold."""
+        has_redis = self._keeper is not None and self._keeper.has_redis
+        return host_figures(self._runner, has_redis=has_redis)
 
     async def receive(self, envelopes: bytes) -> None:
         """Take in what is told about conversations."""

@@ -8,8 +8,19 @@ import socket
 from actors.codec import HostReport
 from actors.router import Host
 from actors.runner import Runner
+from storage.metric_types import Figures, figures_of
+from storage.metrics import (
+    BUSY_CONVERSATIONS,
+    CONVERSATIONS,
+    HOST,
+    LEASES_HELD,
+    MAILBOX_MESSAGES,
+    REDIS_REACHABLE,
+    TURNS_RUNNING,
+    encode_figures,
+)
 
-__all__ = ["report_of"]
+__all__ = ["host_figures", "report_of"]
 
 CROWDED = 8
 """An AI that so small a part of the most busy conversations uses is worth a line."""
@@ -36,7 +47,22 @@ def report_of(
         is_draining=is_draining,
         process_id=os.getpid(),
         node=socket.gethostname(),
+        figures=encode_figures(host_figures(runner, has_redis=has_redis)),
     )
+
+
+def host_figures(runner: Runner | None, *, has_redis: bool) -> Figures:
+    """Return what the metrics of a host's process hold; it may not have started yet."""
+    if runner is not None:
+        load = runner.load
+        CONVERSATIONS.set(len(runner.seats))
+        BUSY_CONVERSATIONS.set(load.busy)
+        TURNS_RUNNING.set(load.turns)
+        MAILBOX_MESSAGES.set(load.waiting_messages)
+        LEASES_HELD.set(load.redis_leases, "redis")
+        LEASES_HELD.set(load.database_leases, "database")
+        REDIS_REACHABLE.set(int(has_redis))
+    return figures_of(HOST)
 
 
 def _busy_bots(runner: Runner) -> dict[str, int]:

@@ -14,6 +14,7 @@ from actors.conversation.phase import IN_TURN, OWNED, Phase
 from actors.resources import Resources
 from actors.seat import Seat
 from storage.claim_records import OwnerRenewal
+from storage.metrics import LEASES_LOST
 from storage.records import FencedOutcome
 from storage.records import LeaseKind as StoredLeaseKind
 from storage.redis_lease import HeldLease, LeaseOutcome, LeaseRequest, RenewalOutcome
@@ -128,6 +129,7 @@ class LeaseKeeper:
                 if it.kind is LeaseKind.DATABASE:
                     back.append(it)
             elif answer.outcome is LeaseOutcome.REFUSED:
+                LEASES_LOST.add("redis")
                 self._tell(it, LeaseLost(it.lock_id))
             else:
                 rest.append(it)
@@ -152,6 +154,7 @@ class LeaseKeeper:
         )
         for it, result in zip(owned, results, strict=True):
             if result is FencedOutcome.FENCED:
+                LEASES_LOST.add("database")
                 self._tell(it, LeaseLost(it.lock_id))
             elif result is FencedOutcome.DONE and kind is StoredLeaseKind.DATABASE:
                 self._renewed(it, LeaseKind.DATABASE, sent_at)

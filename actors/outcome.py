@@ -47,6 +47,8 @@ class Outcome(Record, frozen=True):
     """JSON object ``{"ai_response", "extracted_actions", "pancake_result"}``; None: none."""
     newer_messages: list[NewerMessage] = []
     restart_job_id: str | None = None
+    elsewhere_seconds: float = 0.0
+    """How long the AI and the platform took for the job so far."""
     storage_backend: str = "Redis"
     distributed_lock_used: bool = True
     """Whether a lease in Redis guarded the turn."""

@@ -55,6 +55,10 @@ class RemoteWriter(_Remote):
         """Whether the database answers."""
         return bool(await self._actor.call("ping"))
 
+    async def counted(self) -> bytes:
+        """Return what the metrics of its process hold."""
+        return cast("bytes", await self._actor.call("counted"))
+
 
 class RemoteSupervisor(_Remote):
     """See ``SupervisorPort``."""

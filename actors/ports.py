@@ -38,6 +38,10 @@ class WriterPort(Protocol):
         """Whether the database answers."""
         ...
 
+    async def counted(self) -> bytes:
+        """Return what the metrics of its process hold, encoded."""
+        ...
+
 
 class HostPort(Protocol):
     """A ``ConversationHost``. All methods raise ``PeerUnavailable``."""

@@ -28,7 +28,7 @@ from actors.peers import RemoteHost, RemoteSupervisor, RemoteWriter
 from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
 from actors.supervisor import Supervisor
 from actors.threads import in_thread
-from storage.remote import actor_class, storage_writer_class
+from storage.remote import RayExporter, actor_class, storage_writer_class
 from storage.settings import Settings
 
 __all__ = ["deploy", "join_cluster", "leave_cluster", "open_gateway", "start_cluster", "stop"]
@@ -135,7 +135,7 @@ class RayActorFactory:
         """Make a ``StorageWriter``, or find it."""
         level = self._settings.effective_log_level
         writer = storage_writer_class(level, name=name, **_ACTOR_OPTIONS)
-        await in_thread(_make, writer, self._settings.postgres_dsn)
+        await in_thread(_make, writer, self._settings.postgres_dsn, name)
 
 
 def _make(actor: Any, *arguments: object) -> None:
@@ -229,6 +229,8 @@ async def open_gateway(settings: Settings) -> Gateway:
     """Connect an ingress to the cluster's actors. Raises ``TimeoutError`` if they do not serve."""
     gateway = Gateway(RayDirectory(), settings)
     await gateway.start()
+    gateway.watch_process(RayExporter(gateway.name))
+    log.info("ingress_joined", ingress=repr(gateway))
     return gateway
 
 

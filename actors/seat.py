@@ -8,6 +8,8 @@ from actors.conversation import Conversation
 
 __all__ = ["Seat"]
 
+MAX_JOBS = 32
+"""Jobs whose time elsewhere is remembered; more are not under way at a time."""
 MAX_CALLERS = 1_000
 """Callers remembered for one conversation; a further one learns its outcome from the database."""
 
@@ -19,6 +21,7 @@ class Seat:
         "ai_task",
         "callers",
         "conversation",
+        "elsewhere_seconds",
         "hops",
         "last_message_id",
         "last_message_timestamp",
@@ -32,6 +35,8 @@ class Seat:
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
         self.callers: dict[str, set[str]] = {}
+        self.elsewhere_seconds: dict[str, float] = {}
+        """By job: how long the AI and the platform took. See ``spend_elsewhere``."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.ai_task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -54,6 +59,13 @@ class Seat:
         """Remember that an ingress waits for word of a message."""
         if message_id in self.callers or len(self.callers) < MAX_CALLERS:
             self.callers.setdefault(message_id, set()).add(ingress_id)
+
+    def spend_elsewhere(self, job_id: str, seconds: float) -> None:
+        """Note time of a job that was not ours."""
+        spent = self.elsewhere_seconds
+        if len(spent) >= MAX_JOBS and job_id not in spent:
+            del spent[next(iter(spent))]
+        spent[job_id] = spent.get(job_id, 0.0) + seconds
 
     def stop(self) -> None:
         """Cancel all that is under way."""

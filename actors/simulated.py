@@ -17,6 +17,7 @@ from actors.ai_answer import AiAnswer, AiCall
 from actors.platform import DeliveryAttempt
 from storage.delivery_records import DeliveryResult
 from storage.effective_bot import EffectiveBot
+from storage.metrics import AI_LATENCY
 
 __all__ = ["SimulatedAi", "SimulatedPlatform"]
 
@@ -41,6 +42,7 @@ class SimulatedAi:
         """Answer after ``answer_seconds``."""
         started = time.monotonic()
         await asyncio.sleep(self._answer_seconds)
+        AI_LATENCY.observe(time.monotonic() - started)
         contents = [message.content for message in call.messages if message.content]
         intent, text, action = _reply(contents)
         actions = [send_message(text)] + ([action] if action else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Coroutine
 from functools import partial
@@ -10,13 +11,27 @@ from typing import Any
 
 import structlog
 
-from actors.codec import ClusterReport, HostReport, decode_host_report, encode
+from actors.codec import (
+    ClusterReport,
+    HostReport,
+    decode_host_report,
+    encode,
+)
 from actors.nodes import Node, writer_names
 from actors.ports import Directory, PeerUnavailable
 from actors.roster import ActorFactory, Roster
 from actors.router import Host, RoutingTable
 from actors.sweeper import Sweeper
-from actors.writer_health import healthy_writers
+from actors.writer_health import healthy_writers, writer_figures
+from storage.metric_types import Figures, figures_of
+from storage.metrics import (
+    HOST_RESTARTS,
+    HOSTS,
+    HOSTS_WANTED,
+    ROUTING_CHANGES,
+    SUPERVISOR,
+    encode_figures,
+)
 from storage.settings import Settings
 from storage.tasks import keep_running
 
@@ -28,6 +43,8 @@ PING_INTERVAL_SECONDS = 0.5
 PING_TIMEOUT_SECONDS = 2.0
 """A host that has not answered for so long leaves the routing table."""
 WATCH_SECONDS = 0.5
+FIGURES_SECONDS = 2.0
+"""How often the writers are asked what they have counted."""
 NODES_SECONDS = 1.0
 """How often the machines of the cluster are counted."""
 DRAIN_SECONDS = 120.0
@@ -54,13 +71,20 @@ class Supervisor:
         self._latest: dict[str, Host] = {}
         """The incarnation of each host that was heard of last, even if it is silent now."""
         self._writer_health: dict[str, bool] = {}
+        self._writer_figures: dict[str, bytes] = {}
         self._changed = asyncio.Event()
         self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper = Sweeper(settings, directory, lambda: self._table)
 
     def __repr__(self) -> str:
-        return "Supervisor"
+        return f"Supervisor({socket.gethostname()})"
+
+    def figures(self) -> Figures:
+        """Return what the metrics of this process hold."""
+        HOSTS.set(len(self._table.hosts))
+        HOSTS_WANTED.set(len(self._watchers))
+        return figures_of(SUPERVISOR)
 
     async def watch(self, version: int) -> bytes:
         """Return the cluster's report, at once if its routing table is newer than ``version``.
@@ -79,6 +103,7 @@ class Supervisor:
                 table=self._table,
                 hosts=[report for report, _ in self._reports.values()],
                 writers=dict(self._writer_health),
+                figures={"supervisor": encode_figures(self.figures()), **self._writer_figures},
             )
         )
 
@@ -86,7 +111,8 @@ class Supervisor:
         async with self._starting:
             if self._tasks:
                 return
-            for work in (self._watch_hosts, self._watch_writers, self._sweeper.run):
+            sweep = self._sweeper.run
+            for work in (self._watch_hosts, self._watch_writers, self._read_figures, sweep):
                 self._spawn(keep_running(work.__name__, work))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -175,7 +201,10 @@ class Supervisor:
         present = report.host
         before = self._latest.get(name)
         self._latest[name] = present
-        return [before.owner] if before is not None and before != present else []
+        if before is None or before == present:
+            return []
+        HOST_RESTARTS.add()
+        return [before.owner]
 
     def _update_table(self, dead: list[str]) -> None:
         if self._unheard or self._unheard is None:
@@ -188,6 +217,7 @@ class Supervisor:
         table = self._table.succeeded_by(live, self._writers, dead)
         if table is not self._table:
             log.info("routing_changed", version=table.version, hosts=[h.owner for h in table.hosts])
+            ROUTING_CHANGES.add()
             self._table = table
             self._changed.set()
             self._changed = asyncio.Event()
@@ -196,3 +226,8 @@ class Supervisor:
         while True:
             self._writer_health = await healthy_writers(self._directory, self._writers)
             await asyncio.sleep(PING_INTERVAL_SECONDS)
+
+    async def _read_figures(self) -> None:
+        while True:
+            self._writer_figures = await writer_figures(self._directory, self._writers)
+            await asyncio.sleep(FIGURES_SECONDS)

@@ -13,10 +13,12 @@ from actors.host_link import HostLink
 from actors.ports import Directory
 from actors.router import RoutingTable
 from storage.cleanup import cleanup
+from storage.metrics import STUCK_CONVERSATIONS, SWEEPS, SWEPT_CONVERSATIONS
 from storage.postgres import Database, DatabaseRejected, DatabaseUnavailable
 from storage.reads import next_pokes, pending_pokes
 from storage.records import PendingPoke
 from storage.settings import Settings
+from storage.stuck import find_stuck
 
 __all__ = ["Sweeper"]
 
@@ -28,6 +30,7 @@ MIN_AGE_SECONDS = 3.0
 LIMIT = 1_000
 ROUND = 200
 """Conversations looked at in turn, besides those whose messages have waited longest."""
+STUCK_INTERVAL_SECONDS = 15.0
 RETENTION_INTERVAL_SECONDS = 3600.0
 
 
@@ -51,6 +54,7 @@ class Sweeper:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self._sweep, database, SWEEP_INTERVAL_SECONDS))
+            group.create_task(self._repeat(self._count_stuck, database, STUCK_INTERVAL_SECONDS))
             if self._settings.retention_hours > 0:
                 group.create_task(
                     self._repeat(self._clean_up, database, RETENTION_INTERVAL_SECONDS)
@@ -63,8 +67,10 @@ class Sweeper:
             try:
                 await work(database)  # type: ignore[misc]
             except (DatabaseUnavailable, DatabaseRejected) as error:
+                SWEEPS.add("failed")
                 log.warning("sweep_failed", work=work.__name__, error=str(error))
             except Exception:  # the next sweep must not be missed for it
+                SWEEPS.add("failed")
                 log.exception("sweep_failed", work=work.__name__)
             await asyncio.sleep(seconds)
 
@@ -76,7 +82,9 @@ class Sweeper:
         pokes += [poke for poke in further if poke.conversation_id not in known]
         if pokes:
             log.info("swept", pokes=len(pokes))
+            SWEPT_CONVERSATIONS.add(amount=len(pokes))
             await asyncio.gather(*(self._route(poke) for poke in pokes))
+        SWEEPS.add("done")
 
     async def _route(self, poke: PendingPoke) -> None:
         envelope = Envelope(
@@ -92,6 +100,9 @@ class Sweeper:
         """Return the live host that owns the conversation, if one does."""
         host = self._table().host_with(owner)
         return None if host is None else host.name
+
+    async def _count_stuck(self, database: Database) -> None:
+        STUCK_CONVERSATIONS.set(len(await find_stuck(database, self._settings)))
 
     async def _clean_up(self, database: Database) -> None:
         removed = await cleanup(

@@ -30,6 +30,7 @@ from actors.translation import context_json
 from actors.trials import Trials
 from actors.writes import write
 from storage.codec import Operation
+from storage.metrics import AI_ABANDONED, DEAD_LETTERS, FENCED_COMMITS, TURNS
 from storage.records import FencedOutcome, JobStatus, LeaseKind
 from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 
@@ -93,10 +94,16 @@ class TurnWork:
             metadata=next((m.metadata for m in reversed(effect.messages) if m.metadata), None),
             first_attempt=(effect.call - 1) * bot.ai_max_attempts + 1,
         )
+        started_at = time.monotonic()
         try:
             answer = await self._resources.services.answer(call)
         except AiFailed as failure:
             return AiFailedEvent(effect.job_id, effect.call, failure.reason, str(failure))
+        except asyncio.CancelledError:
+            AI_ABANDONED.add()
+            raise
+        finally:
+            seat.spend_elsewhere(effect.job_id, time.monotonic() - started_at)
         valid = {action.type for action in answer.actions if action.is_valid}
         return AiAnswered(
             effect.job_id,
@@ -128,6 +135,7 @@ class TurnWork:
         fate = await self._write(seat, self._commit_of(seat, effect, said, body))
         if fate is None:
             return None
+        _note_end(effect, fate)
         bot_id = effect.messages[0].policy.bot_id
         delivery = None
         if body is not None:
@@ -210,6 +218,15 @@ def _ai_message(message: Message) -> AiMessage:
         sender_id=message.sender_id,
         attachments=message.attachments,
     )
+
+
+def _note_end(effect: CommitTurn, fate: Fate) -> None:
+    if fate is Fate.FENCED:
+        FENCED_COMMITS.add()
+    elif fate is Fate.DONE:
+        TURNS.add(effect.status)
+        if effect.status == JobStatus.FAILED:
+            DEAD_LETTERS.add("message")
 
 
 def _said(effect: CommitTurn) -> _Said:

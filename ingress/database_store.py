@@ -9,9 +9,9 @@ from storage import cleanup as cleaning
 from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import DEFAULT_BOT, DEFAULT_BOT_ID, Bot
 from storage.dead_letters import DeadLetterPage, RetriedLetter
-from storage.effective_bot import effective
 from storage.postgres import Database
 from storage.settings import Settings
+from storage.stuck import find_stuck
 from storage.views import (
     ConversationDetail,
     ConversationPage,
@@ -79,16 +79,7 @@ class DatabaseStore:
 
     async def stuck_conversations(self) -> list[StuckConversation]:
         """Return what does not get on, by the AI timeout of each bot."""
-        settings = self._settings
-        timeouts = {
-            bot.bot_id: effective(bot, settings.environment, settings).ai_timeout_seconds
-            for bot in await bot_rows.list_bots(self._database)
-        }
-        return await reads.stuck_conversations(
-            self._database,
-            ai_timeout_seconds=timeouts.get(DEFAULT_BOT_ID, settings.ai_service_timeout),
-            ai_timeouts_by_bot=timeouts,
-        )
+        return await find_stuck(self._database, self._settings)
 
     async def unknown_conversations(self, conversation_ids: list[str]) -> list[str]:
         """Return those of the ids that no conversation has."""

@@ -16,6 +16,7 @@ from ingress.errors import ValidationFailed
 from ingress.incoming import enhanced_message
 from ingress.ports import Expectation, Gateway
 from ingress.schemas import EnhancedMessageRequest
+from storage.metrics import ADDED_LATENCY
 from storage.postgres import DatabaseUnavailable
 from storage.records import Accepted, AcceptOutcome, NewMessage
 from storage.views import JobView
@@ -74,8 +75,7 @@ class EnhancedFlow:
             key = message.conversation_id, accepted.message_id
             async with self._gateway.expect(*key) as expectation:
                 self._gateway.route(message, accepted)
-                deadline = arrived_at + self._wait_seconds
-                result = await self._outcome(expectation, accepted, answers, deadline)
+                result = await self._outcome(expectation, accepted, answers, arrived_at)
         now = time.time()
         return {
             "success": result["status"] != "failed",
@@ -89,12 +89,16 @@ class EnhancedFlow:
         expectation: Expectation,
         accepted: Accepted,
         answers: EnhancedAnswers,
-        deadline: float,
+        arrived_at: float,
     ) -> dict[str, Any]:
+        deadline = arrived_at + self._wait_seconds
         kinds, patience_seconds = DECIDED | {OutcomeKind.GONE}, SILENCE_SECONDS
         while not expectation.is_over and (remaining := deadline - time.monotonic()) > 0:
             outcome = await expectation.wait(kinds, min(patience_seconds, remaining))
             if outcome is not None and outcome.kind is not OutcomeKind.GONE:
+                if outcome.result is not None and not answers.is_duplicate:
+                    spent = time.monotonic() - arrived_at
+                    ADDED_LATENCY.observe(max(0.0, spent - outcome.elsewhere_seconds))
                 return answers.from_outcome(outcome)
             if outcome is not None:
                 kinds, patience_seconds = DECIDED, GONE_SECONDS

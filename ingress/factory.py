@@ -29,6 +29,7 @@ from ingress.routes.dead_letters import dead_letter_routes
 from ingress.routes.health import health_routes
 from ingress.routes.jobs import job_routes
 from ingress.routes.messages import message_routes
+from ingress.routes.metrics import metrics_routes
 from ingress.routes.system import system_routes
 from ingress.system_report import SystemReport
 from storage.settings import Settings
@@ -73,6 +74,7 @@ def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[
         *message_routes(endpoints, handler),
         *job_routes(endpoints, handler),
         *health_routes(endpoints, health, jobs),
+        *metrics_routes(endpoints, gateway, is_open=not settings.metrics_auth),
         *conversation_routes(endpoints, store, redis, gateway, health),
         *system_routes(endpoints, SystemReport(store, redis, gateway, health), gateway),
         *dead_letter_routes(endpoints, store, gateway),

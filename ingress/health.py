@@ -10,6 +10,7 @@ import structlog
 
 from ingress.ports import Gateway
 from ingress.stores import RedisPort
+from storage.metrics import DATABASE_REACHABLE, HEALTH, REDIS_REACHABLE
 from storage.tasks import end_task
 
 __all__ = ["HealthMonitor", "HealthStatus"]
@@ -28,6 +29,10 @@ class HealthStatus(StrEnum):
     """Messages are accepted and answered; leases are kept by the database alone."""
     UNHEALTHY = "unhealthy"
     """Nothing can be stored."""
+
+
+LEVELS = {HealthStatus.UNHEALTHY: 0, HealthStatus.DEGRADED: 1, HealthStatus.HEALTHY: 2}
+"""Health as a number, for metrics."""
 
 
 class HealthMonitor:
@@ -92,6 +97,9 @@ class HealthMonitor:
         self.is_database_connected = is_connected
         if self._redis is not None:
             await self._redis.ping()
+        DATABASE_REACHABLE.set(int(is_connected))
+        REDIS_REACHABLE.set(int(self.is_redis_connected))
+        HEALTH.set(LEVELS[self.status])
 
     async def _run(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from ingress.errors import (
 from ingress.json_response import error_response
 from ingress.paths import normalize_path
 from ingress.ports import Overloaded, StorageUnavailable
+from storage.metrics import HTTP_RESPONSES
 from storage.postgres import DatabaseRejected, DatabaseUnavailable
 
 __all__ = ["RequestMiddleware", "request_id_of"]
@@ -66,12 +67,14 @@ class RequestMiddleware:
         try:
             await self._serve(scope, receive, answer)
         finally:
+            status = answer.status or _CLIENT_CLOSED
+            HTTP_RESPONSES.add(str(status))
             write = log.debug if path in _QUIET_PATHS else log.info
             write(
                 "request",
                 method=scope["method"],
                 path=path,
-                status=answer.status or _CLIENT_CLOSED,
+                status=status,
                 duration_ms=round((time.monotonic() - arrived_at) * 1000, 1),
             )
             structlog.contextvars.unbind_contextvars("request_id")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from actors.outcome import Outcome, OutcomeKind
 from actors.ports import Overloaded, StorageUnavailable
+from storage.metric_types import Figures
 from storage.records import Accepted, NewMessage
 from storage.redis_lease import LeaseHolder
 
@@ -77,6 +78,10 @@ class Gateway(Protocol):
 
     def describe_actors(self) -> list[dict[str, object]]:
         """One object an actor, as the supervisor last saw it, for operators."""
+        ...
+
+    def figures_of_all(self) -> dict[str, Figures]:
+        """Return the metrics of this process and what all actors last reported, by process."""
         ...
 
     async def simulated_deliveries(self) -> list[dict[str, object]]:

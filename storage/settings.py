@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     admin_access_token: SecretStr | None = None
     jwt_secret: SecretStr | None = None
     jwt_public_key: str | None = None
+    metrics_auth: bool = False
+    """Whether ``GET /metrics`` needs the scope ``admin``."""
 
     redis_url: RedisUrl | None = None
     redis_host: str | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -26,6 +28,15 @@ from storage.codec import (
 from storage.database_watch import DatabaseWatch
 from storage.deliveries import record_deliveries, start_deliveries
 from storage.held_rows import HeldRows
+from storage.metric_types import Figures, figures_of
+from storage.metrics import (
+    QUEUED_WRITES,
+    WRITE_BATCHES,
+    WRITE_FAILURES,
+    WRITE_LATENCY,
+    WRITER,
+    encode_figures,
+)
 from storage.postgres import (
     Database,
     DatabaseConflict,
@@ -70,12 +81,14 @@ class StorageWriter:
     def __init__(
         self,
         database_url: str,
+        name: str = "writer-0",
         *,
         max_batch: int = 500,
         max_queued: int = 20_000,
         statement_timeout_seconds: float = 10.0,
     ) -> None:
         self._url = database_url
+        self._name = name
         self._statement_timeout_seconds = statement_timeout_seconds
         self._connecting = asyncio.Lock()
         self._database: Database | None = None
@@ -95,7 +108,7 @@ class StorageWriter:
         }
 
     def __repr__(self) -> str:
-        return "StorageWriter"
+        return f"StorageWriter({socket.gethostname()}/{self._name.removeprefix('writer-')})"
 
     async def execute(self, batch: bytes) -> bytes:
         """Do what ``encode_batch`` encoded; the answer is for ``decode_results``, in its order.
@@ -122,6 +135,16 @@ class StorageWriter:
     async def ping(self) -> bool:
         """Whether the database answers."""
         return await self._watch.answers()
+
+    async def counted(self) -> bytes:
+        """Return ``figures``, encoded."""
+        return encode_figures(self.figures())
+
+    def figures(self) -> Figures:
+        """Return what the metrics of this process hold."""
+        for kind, length in self.queue_lengths().items():
+            QUEUED_WRITES.set(length, kind)
+        return figures_of(WRITER)
 
     def queue_lengths(self) -> dict[str, int]:
         """How many operations of each kind wait for a batch."""
@@ -167,6 +190,7 @@ class StorageWriter:
 
     async def _flush(self, kind: OperationKind, items: list[Any]) -> list[Result]:
         results: list[Result] = [StorageFailure.UNAVAILABLE] * len(items)
+        WRITE_BATCHES.observe(len(items), kind.value)
         together, apart = self._held.apart(items)
         for places, write in ((together, self._write), (apart, self._write_apart)):
             for round_ in rounds(kind, [items[place] for place in places]):
@@ -193,6 +217,7 @@ class StorageWriter:
             return await self._write_apart(kind, items)
         except DatabaseUnavailable as error:
             logger.warning("write_failed", kind=kind.value, items=len(items), error=str(error))
+            WRITE_FAILURES.add(kind.value, len(items))
             return [StorageFailure.UNAVAILABLE] * len(items)
         except DatabaseRejected as error:
             if len(items) == 1:
@@ -211,12 +236,18 @@ class StorageWriter:
     ) -> list[Result]:
         patient, impatient = await self._connected()
         database = impatient if is_apart else patient
-        for _ in range(_CONFLICT_ATTEMPTS - 1):
-            try:
-                return await _WRITES[kind](database, items)
-            except DatabaseConflict as error:
-                logger.info("write_repeated", kind=kind.value, items=len(items), error=str(error))
-        return await _WRITES[kind](database, items)
+        started_at = time.monotonic()
+        try:
+            for _ in range(_CONFLICT_ATTEMPTS - 1):
+                try:
+                    return await _WRITES[kind](database, items)
+                except DatabaseConflict as error:
+                    logger.info(
+                        "write_repeated", kind=kind.value, items=len(items), error=str(error)
+                    )
+            return await _WRITES[kind](database, items)
+        finally:
+            WRITE_LATENCY.observe(time.monotonic() - started_at, kind.value)
 
 
 def _refusal(kind: OperationKind, item: Any, error: str) -> Result:

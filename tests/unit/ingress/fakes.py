@@ -12,6 +12,8 @@ from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import DEFAULT_BOT, Bot
 from storage.dead_letters import DeadLetterPage, RetriedLetter
 from storage.effective_bot import EffectiveBot
+from storage.metric_types import Figures, figures_of
+from storage.metrics import INGRESS, MESSAGES_IN_FLIGHT
 from storage.postgres import DatabaseUnavailable
 from storage.records import Accepted, AcceptOutcome, JobStatus, NewMessage
 from storage.redis_lease import LeaseHolder
@@ -58,6 +60,7 @@ class FakeGateway:
         self.is_serving = True
         self.redis_everywhere = True
         self.deliveries: list[dict[str, object]] = []
+        self.actor_figures: dict[str, Figures] = {}
 
     async def accept(self, message: NewMessage) -> Accepted:
         if self.accept_error is not None:
@@ -102,6 +105,10 @@ class FakeGateway:
 
     def describe_actors(self) -> list[dict[str, object]]:
         return [{"kind": "ConversationHost", "turns": 3}, {"kind": "StorageWriter"}]
+
+    def figures_of_all(self) -> dict[str, Figures]:
+        MESSAGES_IN_FLIGHT.set(7)
+        return {"ingress-test": figures_of(INGRESS), **self.actor_figures}
 
     async def simulated_deliveries(self) -> list[dict[str, object]]:
         return self.deliveries
