@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import sys
 import traceback
@@ -25,6 +26,7 @@ def main() -> int:
     """Measure, show and write down; return the exit code: 1 if a measurement could not be made."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _interrupt)
+    _allow_many_connections()
     chosen = [it for it in MEASUREMENTS if not arguments.only or it.name in arguments.only]
     report = Report(describe_machine(), is_quick=arguments.quick)
     output: Path | None = arguments.output or (None if arguments.only else HERE)
@@ -66,6 +68,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, help="folder for RESULTS.md and the chart")
     return parser.parse_args()
+
+
+def _allow_many_connections() -> None:
+    """Let what is started here have as many open files as this user may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

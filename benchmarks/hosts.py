@@ -16,7 +16,7 @@ __all__ = ["MEASUREMENTS"]
 
 HOSTS = (1, 2, 4)
 FAST_IN_FLIGHT = 512
-SLOW_IN_FLIGHT = 384
+SLOW_IN_FLIGHT = 256
 SLOW_SECONDS = 8
 AI_CALLS = 64
 """At a time, of one host."""

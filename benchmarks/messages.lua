@@ -74,9 +74,9 @@ function done(summary, latency, requests)
   end
   local errors = summary.errors
   io.write(string.format(
-    'RESULT {"seconds":%.6f,"requests":%d,"p50_ms":%.3f,"p99_ms":%.3f,"p999_ms":%.3f,'
+    'RESULT {"seconds":%.6f,"requests":%d,"least_ms":%.3f,"p50_ms":%.3f,"p99_ms":%.3f,"p999_ms":%.3f,'
       .. '"broken":%d,"counts":{%s}}\n',
-    summary.duration / 1e6, summary.requests, latency:percentile(50) / 1e3,
+    summary.duration / 1e6, summary.requests, latency.min / 1e3, latency:percentile(50) / 1e3,
     latency:percentile(99) / 1e3, latency:percentile(99.9) / 1e3,
     errors.connect + errors.read + errors.write + errors.timeout, table.concat(parts, ",")))
 end

@@ -2,8 +2,8 @@
 
 FastAPI handles a message from beginning to end in its request: a lock in Redis, the state of the
 conversation from Redis, the AI, then row by row into PostgreSQL, the platform, the state back, the
-lock released. ``TUNED=1`` keeps one HTTP client over the aiohttp transport; without it each call
-makes one with httpx's default transport, as the shortest way to write it does.
+lock released. ``TUNED=1`` keeps one HTTP client over the aiohttp transport; without it each message
+has one of its own with httpx's default transport, as the shortest way to write it does.
 
 It promises less than the product: a message that comes while the lock is held is turned away, what
 is under way in a process that dies is lost, and a late owner can still write.
@@ -34,6 +34,7 @@ AI_URL = os.environ["AI_URL"] + "/process"
 PLATFORM_URL = os.environ["PLATFORM_URL"] + "/api/v1/actions"
 IS_TUNED = os.environ.get("TUNED") == "1"
 LOCK_SECONDS = 30
+TIMEOUT_SECONDS = 30
 STATE_SECONDS = 3600
 CONTEXT_MESSAGES = 20
 REDIS_CONNECTIONS = 1000
@@ -60,12 +61,14 @@ class Services:
         self.database = database
         self._client = client
 
-    async def post(self, url: str, body: dict[str, Any]) -> Any:
-        """Send a request and return the JSON that came back."""
+    @asynccontextmanager
+    async def http(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Lend a client for one message."""
         if IS_TUNED:
-            return (await self._client.post(url, json=body)).json()
-        async with httpx.AsyncClient(timeout=30) as client:
-            return (await client.post(url, json=body)).json()
+            yield self._client
+        else:
+            async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+                yield client
 
 
 services: Services
@@ -99,7 +102,8 @@ async def handle(message: MessageRequest) -> dict[str, Any]:
     if not await lock.acquire(blocking=False):
         return {"success": True, "result": {"status": "locked"}}
     try:
-        result = await _process(message)
+        async with services.http() as client:
+            result = await _process(message, client)
     finally:
         await lock.release()
     elapsed_ms = (time.time() - started_at) * 1000
@@ -111,7 +115,7 @@ async def handle(message: MessageRequest) -> dict[str, Any]:
     }
 
 
-async def _process(message: MessageRequest) -> dict[str, Any]:
+async def _process(message: MessageRequest, client: httpx.AsyncClient) -> dict[str, Any]:
     conversation_id = message.conversation_id
     key = f"state:{conversation_id}"
     stored = await services.redis.get(key)
@@ -125,14 +129,15 @@ async def _process(message: MessageRequest) -> dict[str, Any]:
         tables.ADD_MESSAGE, conversation_id, message.message_id, "user", message.message_content
     )
     request = {"message": message.message_content, "context": state["context"]}
-    answer = await services.post(AI_URL, {"conversation_id": conversation_id, **request})
+    asked = await client.post(AI_URL, json={"conversation_id": conversation_id, **request})
+    answer = asked.json()
     action = {"type": "send_message", "data": {"message": answer["response_text"]}}
     action_id = uuid.uuid4()
     await database.execute(
         tables.ADD_ACTION, action_id, conversation_id, action["type"], orjson.dumps(action).decode()
     )
     delivery = {"conversation_id": conversation_id, "ai_response": answer, "actions": [action]}
-    pancake = await services.post(PLATFORM_URL, delivery)
+    delivered = await client.post(PLATFORM_URL, json=delivery)
     await database.execute(tables.FINISH_ACTION, action_id)
     await database.execute(
         tables.ADD_MESSAGE, conversation_id, str(uuid.uuid4()), "bot", answer["response_text"]
@@ -148,7 +153,7 @@ async def _process(message: MessageRequest) -> dict[str, Any]:
         "status": "completed",
         "ai_response": answer,
         "extracted_actions": [action],
-        "pancake_result": pancake,
+        "pancake_result": delivered.json(),
         "message_id": message.message_id,
     }
 
