@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.closed_loop import send_closed_loop
+from benchmarks.closed_loop import ClosedLoop, send_closed_loop
 from benchmarks.fill import count_messages, fill
 from benchmarks.processor_time import PARTS, PRODUCT_PARTS
 from benchmarks.product import Product, product
@@ -61,17 +61,21 @@ def _count(running: Product) -> int:
 
 
 def _measure(run: Run, running: Product, name: str) -> Microseconds:
-    load = {"conversations": ACTIVE, "prefix": PREFIX}
-    warm_up = run.warm_up_seconds if run.quick else FULL_CONTEXT_SECONDS
-    send_closed_loop(running.endpoint, IN_FLIGHT, warm_up, **load)  # type: ignore[arg-type]
+    _load(running, run.warm_up_seconds if run.quick else FULL_CONTEXT_SECONDS)
     before = running.processor_seconds()
-    found = send_closed_loop(running.endpoint, IN_FLIGHT, run.seconds, **load)  # type: ignore[arg-type]
+    found = _load(running, run.seconds)
     after = running.processor_seconds()
     spent = {part: (after[part] - before[part]) / found.answers * 1e6 for part in PARTS}
     total = sum(spent[part] for part in PRODUCT_PARTS)
     shown = ", ".join(f"{part} {spent[part]:,.0f}" for part in PARTS)
     run.say(f"  {name}: {found.per_second:,.0f}/s, {total:,.0f} µs a message ({shown})")
     return spent
+
+
+def _load(running: Product, seconds: int) -> ClosedLoop:
+    return send_closed_loop(
+        running.endpoint, IN_FLIGHT, seconds, conversations=ACTIVE, prefix=PREFIX
+    )
 
 
 def _outcome(

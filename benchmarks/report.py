@@ -9,8 +9,9 @@ from pathlib import Path
 
 from benchmarks.chart import draw_chart
 from benchmarks.result import Curve, Measurement, Outcome, Result, Table
+from benchmarks.statistics import shown
 
-__all__ = ["Report", "shown_number"]
+__all__ = ["Report"]
 
 COLUMNS = ("", "measured", "rounds", "must be", "holds", "aim", "reached")
 CHART = "throughput.svg"
@@ -39,7 +40,7 @@ class Report:
         """Return it for a terminal."""
         parts = ["", _aligned(COLUMNS, [_result_row(it) for it in self._results])]
         for table in self._tables:
-            rows = [[shown_number(cell) for cell in row] for row in table.rows]
+            rows = [[_cell(cell) for cell in row] for row in table.rows]
             parts += ["", table.title, _aligned(table.columns, rows)]
             parts += [table.note] if table.note else []
         parts += [f"NOT MEASURED  {name}: {error}" for name, error in self.failures.items()]
@@ -62,7 +63,7 @@ class Report:
         if self._curves:
             lines += [f"![Requests a second by requests in flight]({CHART})", ""]
         for table in self._tables:
-            rows = [[shown_number(cell) for cell in row] for row in table.rows]
+            rows = [[_cell(cell) for cell in row] for row in table.rows]
             lines += [f"## {table.title}", "", _markdown(table.columns, rows), ""]
             lines += [table.note, ""] if table.note else []
         if self.failures:
@@ -99,20 +100,15 @@ class Report:
         return [it for _, outcome in self._found for it in outcome.curves]
 
 
-def shown_number(value: str | float) -> str:
-    """Return a figure as a reader wants it: three digits, or a whole number."""
-    if isinstance(value, str):
-        return value
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else shown(value)
 
 
 def _result_row(result: Result) -> list[str]:
     sign = "≥" if result.good == "high" else "≤"
     return [
         result.name,
-        f"{shown_number(result.value)} {result.unit}".rstrip(),
+        f"{shown(result.value)} {result.unit}".rstrip(),
         _spread(result),
         *_target(sign, result.least, result.holds),
         *_target(sign, result.aim, result.reaches_aim),
@@ -122,13 +118,13 @@ def _result_row(result: Result) -> list[str]:
 def _spread(result: Result) -> str:
     if result.low is None or result.high is None:
         return ""
-    return f"{shown_number(result.low)} – {shown_number(result.high)}"
+    return f"{shown(result.low)} – {shown(result.high)}"
 
 
 def _target(sign: str, target: float | None, is_met: bool | None) -> tuple[str, str]:
     if target is None:
         return "", ""
-    return f"{sign} {shown_number(target)}", "yes" if is_met else "**no**"
+    return f"{sign} {shown(target)}", "yes" if is_met else "**no**"
 
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["Rounds", "percentile", "ratios"]
+__all__ = ["Rounds", "percentile", "ratios", "shown"]
 
 
 class Rounds(NamedTuple):
@@ -24,8 +24,8 @@ class Rounds(NamedTuple):
 
     def __str__(self) -> str:
         if self.low == self.high:
-            return _shown(self.median)
-        return f"{_shown(self.median)} ({_shown(self.low)} – {_shown(self.high)})"
+            return shown(self.median)
+        return f"{shown(self.median)} ({shown(self.low)} – {shown(self.high)})"
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -42,5 +42,6 @@ def ratios(values: Sequence[float], others: Sequence[float]) -> Rounds:
     return Rounds(median(values) / median(others), min(pairs), max(pairs))
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """Return a figure as a reader wants it: three digits, or a whole number."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,20 +1,11 @@
 from pathlib import Path
 
-import pytest
-
-from benchmarks.report import Report, shown_number
+from benchmarks.report import Report
 from benchmarks.result import Measurement, Outcome, Result, Table
 
 
 def measurement(name: str = "some") -> Measurement:
     return Measurement(name, "something", lambda _: Outcome())
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [("as it is", "as it is"), (1234.5, "1,234"), (0.12345, "0.123"), (7, "7")]
-)
-def test_numbers_have_three_digits_or_are_whole(value: str | float, shown: str) -> None:
-    assert shown_number(value) == shown
 
 
 def test_a_high_result_is_good_above_its_target() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.statistics import Rounds, percentile, ratios
+from benchmarks.statistics import Rounds, percentile, ratios, shown
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ def test_a_ratio_is_of_medians_and_its_spread_of_rounds() -> None:
 def test_rounds_that_agree_show_one_figure() -> None:
     assert str(Rounds.of([1234.5])) == "1,234"
     assert str(Rounds.of([1.0, 2.0, 3.0])) == "2 (1 – 3)"
+
+
+@pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234"), (0.12345, "0.123"), (7, "7")])
+def test_figures_have_three_digits_or_are_whole(value: float, text: str) -> None:
+    assert shown(value) == text
