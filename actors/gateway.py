@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,7 @@ class Gateway:
             settings.max_in_flight,
             settings.host_max_busy,
         )
+        self._on_word_of_job: Callable[[str], None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: set[str] = set()
         self._serving = asyncio.Event()
@@ -199,6 +200,10 @@ class Gateway:
         if holder is not None:
             self._notify(erased(conversation_id, holder))
 
+    def on_word_of_job(self, hear: Callable[[str], None]) -> None:
+        """Call ``hear`` with the id of each job that a host has told this ingress something of."""
+        self._on_word_of_job = hear
+
     async def simulated_deliveries(self) -> list[dict[str, object]]:
         """What the simulated platform got, newest first, of all hosts that answer."""
         found: list[dict[str, object]] = []
@@ -284,6 +289,8 @@ class Gateway:
                 continue
             for outcome in decode_outcomes(outcomes):
                 self._expectations.tell(outcome)
+                if self._on_word_of_job is not None and outcome.job_id is not None:
+                    self._on_word_of_job(outcome.job_id)
                 if outcome.kind not in UNDECIDED:
                     self._admission.note_decided(host, outcome.conversation_id)
         self._listening.discard(host)

@@ -1,13 +1,15 @@
-"""Jobs as clients see them: their states, and how to cancel one."""
+"""Jobs as clients see them: their states and changes, and how to cancel one."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 
 from ingress.errors import NotFound
+from ingress.job_events import JobEvents, JobStream
 from ingress.ports import Gateway
 from ingress.stores import JobStore
 from storage.records import JobStatus
@@ -26,13 +28,21 @@ class BackgroundJobManager:
     def __init__(self, store: JobStore, gateway: Gateway) -> None:
         self._store = store
         self._gateway = gateway
+        self._events = JobEvents(store, gateway)
 
     async def get_job_status(self, job_id: str) -> dict[str, Any]:
         """Return a job as the API shows it. Raises ``NotFound``."""
-        job = await self._store.job(_checked(job_id))
-        if job is None:
-            raise NotFound(_UNKNOWN)
-        return job_as_json(job)
+        return job_as_json(await self._find(job_id))
+
+    async def open_events(self, job_id: str) -> JobStream:
+        """Return a stream of a job's states, for ``follow``. Raises ``NotFound`` or ``Busy``."""
+        job = await self._find(job_id)
+        self._events.check_room()
+        return JobStream(job)
+
+    def follow(self, stream: JobStream) -> AsyncGenerator[JobView]:
+        """Yield the job whenever its state is another one, the present one first."""
+        return self._events.follow(stream)
 
     async def cancel_job(self, job_id: str) -> dict[str, Any]:
         """Cancel a job if it can be; answer the state that holds now. Raises ``NotFound``."""
@@ -59,6 +69,12 @@ class BackgroundJobManager:
                 return job
             job = await self._store.job(job.superseded_by)
         return None
+
+    async def _find(self, job_id: str) -> JobView:
+        job = await self._store.job(_checked(job_id))
+        if job is None:
+            raise NotFound(_UNKNOWN)
+        return job
 
     @property
     def active_jobs(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from storage import admin, bot_rows, dead_letters, reads
 from storage import cleanup as cleaning
@@ -10,6 +10,7 @@ from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import DEFAULT_BOT, DEFAULT_BOT_ID, Bot
 from storage.dead_letters import DeadLetterPage, RetriedLetter
 from storage.postgres import Database
+from storage.records import JobStatus
 from storage.settings import Settings
 from storage.stuck import find_stuck
 from storage.views import (
@@ -38,6 +39,14 @@ class DatabaseStore:
     async def job(self, job_id: str) -> JobView | None:
         """Return a job."""
         return await reads.find_job(self._database, job_id)
+
+    async def job_statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """Return the states of those of the jobs that are there."""
+        return await reads.job_statuses(self._database, job_ids)
+
+    async def find_jobs(self, job_ids: Sequence[str]) -> list[JobView]:
+        """Return those of the jobs that are there."""
+        return await reads.find_jobs(self._database, job_ids)
 
     async def cancel_job(self, job_id: str) -> CancelledJob | None:
         """Cancel a job if it can be; return what holds then."""

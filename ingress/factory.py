@@ -72,7 +72,7 @@ def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[
     )
     return [
         *message_routes(endpoints, handler),
-        *job_routes(endpoints, handler),
+        *job_routes(endpoints, handler, jobs),
         *health_routes(endpoints, health, jobs),
         *metrics_routes(endpoints, gateway, is_open=not settings.metrics_auth),
         *conversation_routes(endpoints, store, redis, gateway, health),

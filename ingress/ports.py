@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -64,6 +65,10 @@ class Gateway(Protocol):
 
         So is ``holder`` told, who had the lease until then, if it is in another cluster.
         """
+        ...
+
+    def on_word_of_job(self, hear: Callable[[str], None]) -> None:
+        """Call ``hear`` with the id of each job that a host has told this ingress something of."""
         ...
 
     @property

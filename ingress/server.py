@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 __all__ = ["IngressServer", "PortInUse", "bind_listener"]
@@ -77,12 +78,14 @@ class IngressServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as Uvicorn does, then say so."""
+        AppStatus.should_exit = False
         await super().startup(sockets=sockets)
         if self.started:
             self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop as Uvicorn does, with an answer for those who would have to wait too long."""
+        AppStatus.should_exit = True  # event streams end
         closing = asyncio.get_running_loop().call_later(LAST_ANSWERS_SECONDS, self._before_closing)
         try:
             await super().shutdown(sockets=sockets)

@@ -12,6 +12,7 @@ from storage.admin import CancelledConversation, CancelledJob, ErasedRows
 from storage.bots import Bot
 from storage.dead_letters import DeadLetterPage, RetriedLetter
 from storage.effective_bot import EffectiveBot
+from storage.records import JobStatus
 from storage.redis_lease import LeaseHolder
 from storage.views import (
     ConversationDetail,
@@ -39,6 +40,14 @@ class JobStore(Protocol):
 
     async def job(self, job_id: str) -> JobView | None:
         """Return a job (``job_id`` is a UUID's text)."""
+        ...
+
+    async def job_statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """Return the states of those of the jobs that are there."""
+        ...
+
+    async def find_jobs(self, job_ids: Sequence[str]) -> list[JobView]:
+        """Return those of the jobs that are there, in any order."""
         ...
 
     async def cancel_job(self, job_id: str) -> CancelledJob | None:

@@ -56,6 +56,8 @@ def _route_standard_logging(level: int, shared: list[Processor]) -> None:
         logger.propagate = True
     # Every request has its own line here already.
     logging.getLogger("uvicorn.access").disabled = True
+    # It would log what it sends: answers to people.
+    logging.getLogger("sse_starlette").setLevel(max(level, logging.INFO))
     logging.getLogger("httpx").setLevel(max(level, logging.WARNING))
 
 

@@ -10,7 +10,7 @@ from storage.claims import read_pending_messages
 from storage.cursors import LATEST, InvalidCursor, decode_cursor, page_of
 from storage.job_view import job_view
 from storage.postgres import Database, Row, queries
-from storage.records import PendingPoke, StoredMessage
+from storage.records import JobStatus, PendingPoke, StoredMessage
 from storage.views import (
     ActionView,
     ConversationDetail,
@@ -29,6 +29,8 @@ __all__ = [
     "conversation_epoch",
     "conversation_statistics",
     "find_job",
+    "find_jobs",
+    "job_statuses",
     "list_conversations",
     "next_pokes",
     "pending_messages",
@@ -53,6 +55,18 @@ _MESSAGES_A_POKE = 20
 async def find_job(database: Database, job_id: str) -> JobView | None:
     """Return a job, or None if there is none (or ``job_id`` is not a UUID)."""
     return await _read_job(database, _SQL["job"], job_id)
+
+
+async def find_jobs(database: Database, job_ids: Sequence[str]) -> list[JobView]:
+    """Return those of the jobs that are there. The ids are UUIDs."""
+    rows = await database.fetch(_SQL["jobs"], [UUID(it) for it in job_ids])
+    return [job_view(row) for row in rows]
+
+
+async def job_statuses(database: Database, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+    """Return the states of those of the jobs that are there. The ids are UUIDs."""
+    rows = await database.fetch(_SQL["job_statuses"], [UUID(it) for it in job_ids])
+    return {row["job_id"]: JobStatus(row["status"]) for row in rows}
 
 
 async def stored_outcome(database: Database, job_id: str) -> JobView | None:

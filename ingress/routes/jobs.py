@@ -6,14 +6,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingress.auth import Scope
+from ingress.background_jobs import BackgroundJobManager
 from ingress.endpoint import Call, Endpoints, Operation
+from ingress.event_stream import job_event_response
 from ingress.json_response import JsonResponse
 from ingress.message_handler import MessageHandler
 
 __all__ = ["job_routes"]
 
 
-def job_routes(endpoints: Endpoints, handler: MessageHandler) -> list[Route]:
+def job_routes(
+    endpoints: Endpoints, handler: MessageHandler, jobs: BackgroundJobManager
+) -> list[Route]:
     """Return the routes."""
 
     async def show(call: Call) -> Response:
@@ -22,8 +26,13 @@ def job_routes(endpoints: Endpoints, handler: MessageHandler) -> list[Route]:
     async def cancel(call: Call) -> Response:
         return JsonResponse(await handler.cancel_job(call.path_id("job_id")))
 
+    async def events(call: Call) -> Response:
+        stream = await jobs.open_events(call.path_id("job_id"))
+        return job_event_response(jobs, stream)
+
     path = "/api/v1/jobs/{job_id:segment}"
     return [
         endpoints.route(path, GET=Operation(show, Scope.MESSAGES)),
         endpoints.route(f"{path}/cancel", POST=Operation(cancel, Scope.MESSAGES)),
+        endpoints.route(f"{path}/events", GET=Operation(events, Scope.MESSAGES)),
     ]

@@ -3,6 +3,16 @@ select j.*
 from jobs j
 where j.id = $1::uuid;
 
+-- name: jobs
+select j.*
+from jobs j
+where j.id = any ($1::uuid[]);
+
+-- name: job_statuses
+select j.id::text as job_id, j.status
+from jobs j
+where j.id = any ($1::uuid[]);
+
 -- name: answering_job
 select answering.*
 from jobs own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from actors.gateway import Gateway
@@ -16,6 +17,7 @@ from ingress.schemas import EnhancedMessageRequest
 from storage import reads
 from storage.admin import CancelledJob
 from storage.postgres import DatabaseUnavailable
+from storage.records import JobStatus
 from storage.redis_store import RedisStore
 from storage.settings import Settings
 from storage.views import JobView
@@ -34,6 +36,12 @@ class _Jobs:
 
     async def job(self, job_id: str) -> JobView | None:
         return await reads.find_job(self._database, job_id)  # type: ignore[arg-type]
+
+    async def find_jobs(self, job_ids: Sequence[str]) -> list[JobView]:
+        return [job for it in job_ids if (job := await self.job(it)) is not None]
+
+    async def job_statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        return {job.job_id: job.status for job in await self.find_jobs(job_ids)}
 
     async def cancel_job(self, job_id: str) -> CancelledJob | None:
         return await self._database.cancel_job(job_id)

@@ -103,6 +103,9 @@ class FakeGateway:
         told = () if holder is None else (f"{holder.cluster}/{holder.owner}",)
         self.calls.append(("erased", conversation_id, *told))
 
+    def on_word_of_job(self, hear: Callable[[str], None]) -> None:
+        self.hear_of_job = hear
+
     def describe_actors(self) -> list[dict[str, object]]:
         return [{"kind": "ConversationHost", "turns": 3}, {"kind": "StorageWriter"}]
 
@@ -164,6 +167,13 @@ class FakeStore:
     async def job(self, job_id: str) -> JobView | None:
         self._note("job", job_id)
         return self.jobs.get(job_id)
+
+    async def job_statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        self._note("job_statuses", *job_ids)
+        return {it: self.jobs[it].status for it in job_ids if it in self.jobs}
+
+    async def find_jobs(self, job_ids: Sequence[str]) -> list[JobView]:
+        return [self.jobs[it] for it in job_ids if it in self.jobs]
 
     async def cancel_job(self, job_id: str) -> CancelledJob | None:
         self._note("cancel_job", job_id)
