@@ -68,15 +68,14 @@ def _outcome(fast: dict[int, list[float]], slow: dict[int, list[float]]) -> Outc
                 "×",
                 low=growth.low,
                 high=growth.high,
-                least=1.5,
+                least=1.2,
             )
         )
     rows = [
-        (f"{hosts} hosts", str(Rounds.of(fast[hosts])), str(Rounds.of(slow[hosts])))
-        for hosts in HOSTS
+        (str(hosts), str(Rounds.of(fast[hosts])), str(Rounds.of(slow[hosts]))) for hosts in HOSTS
     ]
     columns = (
-        "",
+        "hosts",
         f"AI of 0 ms, {FAST_IN_FLIGHT} in flight",
         f"AI of 1 s, {SLOW_IN_FLIGHT} in flight, {AI_CALLS} AI calls of a host at a time",
     )

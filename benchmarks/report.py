@@ -116,7 +116,7 @@ def _result_row(result: Result) -> list[str]:
 
 
 def _spread(result: Result) -> str:
-    if result.low is None or result.high is None:
+    if result.low is None or result.high is None or result.low == result.high:
         return ""
     return f"{shown(result.low)} – {shown(result.high)}"
 

@@ -38,3 +38,15 @@ def test_results_come_before_tables_and_failures_after(tmp_path: Path) -> None:
 def test_a_quick_run_says_so() -> None:
     assert "quick run" in Report({}, is_quick=True).as_markdown()
     assert "quick run" not in Report({}).as_markdown()
+
+
+def test_a_spread_is_shown_where_there_were_several_rounds() -> None:
+    results = [
+        Result("one round", 0.5, "×", low=0.5, high=0.5),
+        Result("three rounds", 0.5, "×", low=0.4, high=0.6),
+    ]
+    report = Report({})
+    report.add(measurement(), Outcome(results))
+    text = report.as_markdown()
+    assert "| one round | 0.5 × |  |" in text
+    assert "| three rounds | 0.5 × | 0.4 – 0.6 |" in text
