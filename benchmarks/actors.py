@@ -10,7 +10,6 @@ from benchmarks.closed_loop import send_closed_loop
 from benchmarks.endpoint import MESSAGE_PATH, Endpoint
 from benchmarks.result import Measurement, Outcome, Table
 from benchmarks.run import Run
-from benchmarks.statistics import Rounds
 from benchmarks.systems import actor_per_conversation, stubs
 
 __all__ = ["MEASUREMENTS"]
@@ -30,25 +29,19 @@ def measure_actors(run: Run) -> Outcome:
     """Make as many as start in reasonable time, and send messages to all of them."""
     number = QUICK_ACTORS if run.quick else ACTORS
     system = actor_per_conversation(number)
-    costs: list[Cost] = []
-    rates: list[float] = []
-    with stubs(run) as both:
-        for _ in range(run.rounds):
-            with system.start(run, both) as endpoint:
-                found = send_closed_loop(
-                    endpoint,
-                    number,
-                    run.seconds,
-                    warm_up_seconds=run.warm_up_seconds,
-                    conversations=number,
-                )
-                costs.append(_cost(endpoint))
-                rates.append(found.per_second)
-                run.say(f"  {system.name}: {found.per_second:,.0f}/s, {costs[-1]}")
+    with stubs(run) as both, system.start(run, both) as endpoint:
+        found = send_closed_loop(
+            endpoint,
+            number,
+            run.seconds,
+            warm_up_seconds=run.warm_up_seconds,
+            conversations=number,
+        )
+        cost = _cost(endpoint)
     rows = [
-        ("time to start one, ms", str(Rounds.of([it.start_ms for it in costs]))),
-        ("memory of its own, MiB", str(Rounds.of([it.bytes / 2**20 for it in costs]))),
-        (f"requests a second, {number} in flight", str(Rounds.of(rates))),
+        ("time to start one, ms", cost.start_ms),
+        ("memory of its own, MiB", cost.bytes / 2**20),
+        (f"requests a second, {number} in flight", found.per_second),
     ]
     note = (
         "Memory that it shares with the others (the interpreter's and Ray's code) is not counted. "

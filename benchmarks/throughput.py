@@ -59,7 +59,7 @@ def _plan(run: Run) -> list[tuple[System, Sequence[int]]]:
     plan: list[tuple[System, Sequence[int]]] = [
         (CEILING, levels),
         (PRODUCT, levels),
-        (PLAIN_LOCK, (256,) if run.quick else (64, 256)),
+        (PLAIN_LOCK, (256,)),
         (TUNED_LOCK, (256,) if run.quick else (64, 256, 512)),
     ]
     if not run.quick:
