@@ -1,11 +1,11 @@
-"""Renews the leases of a host, all at once, in Redis or (without it) in the database."""
+"""Renews the leases of a host, part by part, in Redis or (without it) in the database."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -22,19 +22,25 @@ from storage.redis_lease import HeldLease, LeaseOutcome, LeaseRequest, RenewalOu
 __all__ = ["LeaseKeeper"]
 
 CHECK_SECONDS = 0.2
+PART = 500
+"""So many leases are renewed together; the host serves its conversations before the next part."""
+SPREAD = 0.5
+"""The share of the time between two rounds over which the parts of a round are spread."""
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     seat: Seat
     lock_id: str
     kind: LeaseKind
 
 
 class LeaseKeeper:
-    """Renews each third of a lease's time, and at once when Redis comes back or goes."""
+    """Renews each third of a lease's time, and at once when Redis comes back or goes.
+
+    A round of many leases takes half of the time until the next, so that it is no burst.
+    """
 
     def __init__(
         self,
@@ -65,28 +71,33 @@ class LeaseKeeper:
             self._had_redis = self.has_redis
             due = time.monotonic() + self._resources.lease_ttl_seconds / 3
             try:
-                await self.renew()
+                await self.renew(is_paced=not changed)
             except Exception:  # the next round must not be missed for it
                 log.exception("renewal_failed")
 
-    async def renew(self) -> None:
-        """Renew every lease once."""
-        held = [
-            _Held(seat, seat.conversation.lock_id, seat.conversation.lease_kind)
-            for seat in self._seats()
-            if seat.conversation.phase in OWNED or seat.conversation.phase is Phase.CLAIMING
-        ]
-        rest, back = await self._renew_in_redis(held)
-        # Where Redis is the guard, the row still says who works on it, for those without Redis.
-        unguarded = {id(it) for it in rest}
-        busy = [
-            it
-            for it in held
-            if it.kind is LeaseKind.REDIS and id(it) not in unguarded
-            if it.seat.conversation.phase in IN_TURN
-        ]
+    async def renew(self, *, is_paced: bool = False) -> None:
+        """Renew every lease once, at once or over a while."""
+        seats = self._seats()
+        pause = SPREAD * self._resources.lease_ttl_seconds / 3 * PART / max(1, len(seats))
+        unguarded: list[_Held] = []
+        guarded: list[_Held] = []
+        for start in range(0, len(seats), PART):
+            if start and is_paced and self.has_redis is self._had_redis:
+                await asyncio.sleep(pause)
+            part = _held(seats[start : start + PART])
+            rest, back = await self._renew_in_redis(part)
+            unguarded += rest
+            guarded += back
+            # Where Redis is the guard, the row still says who works on it, for those without Redis.
+            kept_away = {id(it) for it in rest}
+            guarded += [
+                it
+                for it in part
+                if it.kind is LeaseKind.REDIS and id(it) not in kept_away
+                if it.seat.conversation.phase in IN_TURN
+            ]
         if self._rows is None or self._rows.done():
-            self._rows = asyncio.create_task(self._renew_rows(rest, back + busy))
+            self._rows = asyncio.create_task(self._renew_rows(unguarded, guarded))
 
     async def _renew_rows(self, rest: list[_Held], guarded: list[_Held]) -> None:
         """Renew in the database: not waited for, since the leases in Redis must not wait for it."""
@@ -167,3 +178,12 @@ class LeaseKeeper:
         can_hear = conversation.phase in OWNED or conversation.phase is Phase.CLAIMING
         if can_hear and conversation.lock_id == it.lock_id:
             self._dispatch(it.seat, event)
+
+
+def _held(seats: list[Seat]) -> list[_Held]:
+    """Return what is held of some conversations now."""
+    return [
+        _Held(seat, seat.conversation.lock_id, seat.conversation.lease_kind)
+        for seat in seats
+        if seat.conversation.phase in OWNED or seat.conversation.phase is Phase.CLAIMING
+    ]

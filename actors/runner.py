@@ -14,7 +14,7 @@ from actors.activation import Activation
 from actors.announcer import announce
 from actors.conversation import Conversation, IllegalTransition, Limits, Phase
 from actors.conversation import effects as fx
-from actors.conversation.events import Event, Released, Tick
+from actors.conversation.events import Event, LeaseRenewed, Released, Tick
 from actors.delivery_work import DeliveryWork
 from actors.handing_over import HandingOver
 from actors.host_load import MAX_CHARACTERS, HostLoad, is_idle
@@ -86,8 +86,11 @@ class Runner:
 
     def dispatch(self, seat: Seat, event: Event) -> None:
         """Give a conversation an event and set off what follows from it."""
+        now = time.monotonic()
+        if isinstance(event, LeaseRenewed) and seat.conversation.extend(event, now):
+            return
         try:
-            effects = seat.conversation.receive(event, time.monotonic())
+            effects = seat.conversation.receive(event, now)
         except IllegalTransition:
             log.exception("illegal_transition", conversation_id=seat.conversation_id)
             self._abandon(seat)

@@ -33,7 +33,8 @@ PROBE_KEY = "lease:"
 _log = structlog.get_logger(__name__)
 
 Command = tuple[Any, ...]
-"""One command with its arguments. It names at most one key, so that a cluster can take it."""
+"""One command with its arguments. It names at most one key, so that a cluster can take it, unless
+it is for a server that ``takes_many_keys``."""
 
 _AWAY = (
     exceptions.ConnectionError,
@@ -58,6 +59,10 @@ class Script:
     def call(self, key: str, *arguments: str | int | float | bytes) -> Command:
         """Return the command that runs the script on one key."""
         return ("EVALSHA", self.digest, 1, key, *arguments)
+
+    def call_many(self, keys: Sequence[str], *arguments: str | int) -> Command:
+        """Return the command that runs the script on several keys."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
 _SCRIPTS: dict[str, str] = {}
@@ -113,6 +118,11 @@ class RedisClient:
             max_connections=settings.redis_max_connections,
             socket_timeout_seconds=settings.redis_socket_timeout,
         )
+
+    @property
+    def takes_many_keys(self) -> bool:
+        """Whether a command may name any keys together: in a cluster they are on several nodes."""
+        return not isinstance(self._redis, RedisCluster)
 
     @property
     def is_connected(self) -> bool:

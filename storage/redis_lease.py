@@ -30,6 +30,8 @@ _log = structlog.get_logger(__name__)
 _ACQUIRE = Script("acquire_lease")
 _RENEW = Script("renew_lease")
 _RELEASE = Script("release_lease")
+MOST_RENEWED_AT_ONCE = 250
+"""By one command: for a fraction of a millisecond Redis does nothing else."""
 
 
 class LeaseOutcome(StrEnum):
@@ -126,18 +128,33 @@ class MessageLockManager:
         return [self.acquire_answer(reply, sent_at) for reply in replies]
 
     async def renew(self, leases: Sequence[HeldLease]) -> list[RenewalOutcome]:
-        """Extend leases by their whole time, each if it is still held under its lock id."""
+        """Extend leases by their whole time, each if it is still held under its lock id.
+
+        A command of its own for each would cost ten times as much, here and in Redis.
+        """
+        size = MOST_RENEWED_AT_ONCE if self._client.takes_many_keys else 1
+        parts = [leases[start : start + size] for start in range(0, len(leases), size)]
         replies = await self._run(
-            [_RENEW.call(lease_key(it.conversation_id), it.lock_id, self._ttl_ms) for it in leases]
+            [
+                _RENEW.call_many(
+                    [lease_key(it.conversation_id) for it in part],
+                    self._ttl_ms,
+                    *(it.lock_id for it in part),
+                )
+                for part in parts
+            ]
         )
-        return [_renewal(reply, RenewalOutcome.RENEWED) for reply in replies]
+        outcomes: list[RenewalOutcome] = []
+        for part, reply in zip(parts, replies, strict=True):
+            outcomes += _renewals(reply, len(part))
+        return outcomes
 
     async def release(self, leases: Sequence[HeldLease]) -> list[RenewalOutcome]:
         """Give leases up, each if it is still held under its lock id."""
         replies = await self._run(
             [_RELEASE.call(lease_key(it.conversation_id), it.lock_id) for it in leases]
         )
-        return [_renewal(reply, RenewalOutcome.RELEASED) for reply in replies]
+        return [_release(reply) for reply in replies]
 
     async def force_release(self, conversation_id: str) -> bool:
         """Delete a lease, whoever holds it; return whether there was one.
@@ -214,10 +231,20 @@ def lease_key(conversation_id: str) -> str:
     return f"lease:{conversation_id}"
 
 
-def _renewal(reply: Any, success: RenewalOutcome) -> RenewalOutcome:
+def _renewals(reply: Any, count: int) -> list[RenewalOutcome]:
+    """Read the reply to a renewal of so many: the places of those that were not renewed."""
+    if not isinstance(reply, list):
+        return [RenewalOutcome.UNKNOWN] * count
+    outcomes = [RenewalOutcome.RENEWED] * count
+    for place in reply:
+        outcomes[abs(place) - 1] = RenewalOutcome.LOST if place > 0 else RenewalOutcome.UNKNOWN
+    return outcomes
+
+
+def _release(reply: Any) -> RenewalOutcome:
     if reply is None:
         return RenewalOutcome.UNKNOWN
-    return success if reply == 1 else RenewalOutcome.LOST
+    return RenewalOutcome.RELEASED if reply == 1 else RenewalOutcome.LOST
 
 
 def _holder(fields: Any, remaining_ms: Any) -> LeaseHolder | None:

@@ -138,6 +138,22 @@ class Conversation:
             self.emit(Passivate())
         return tuple(self.effects)
 
+    def extend(self, event: LeaseRenewed, now: float) -> bool:
+        """Take in a renewal from which nothing follows; else change nothing and answer False.
+
+        It is what happens most to a conversation in which nothing happens. Whatever it waits for
+        has its own event, or its ``deadline``, which a renewal only moves away.
+        """
+        if (
+            self.phase is not Phase.IDLE
+            or event.lock_id != self.lock_id
+            or event.kind is not self.lease_kind
+            or now >= self.trusted_until
+        ):
+            return False
+        self.trusted_until = max(self.trusted_until, event.trusted_until)
+        return True
+
     def _stop_without_trust(self, now: float) -> bool:
         """Stop, if this is an owner whose trust in its lease has run out; whether it was so."""
         is_over = self.phase in OWNED and now >= self.trusted_until

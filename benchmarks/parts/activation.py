@@ -10,7 +10,7 @@ from statistics import median
 from actors.outcome import OutcomeKind
 from benchmarks.parts.arrivals import stored_messages
 from benchmarks.parts.known_conversations import conversation_id, store_known_conversations
-from benchmarks.parts.lone_host import LoneHost, lone_host
+from benchmarks.parts.lone_host import LoneHost, lone_host, run_in_loop
 from benchmarks.parts.servers import Servers, fresh_database, started_servers
 from benchmarks.result import Outcome, Result, Table
 from benchmarks.run import Run
@@ -32,8 +32,8 @@ def measure_activation(run: Run) -> Outcome:
     with started_servers(run.folder("activation")) as servers:
         for _ in range(run.rounds):
             folder = run.folder("activation")
-            taken += asyncio.run(_measure(servers, folder, HELD_SECONDS, (OutcomeKind.STARTED,)))
-            answered += asyncio.run(_measure(servers, folder, 0.0, ENDED))
+            taken += run_in_loop(_measure(servers, folder, HELD_SECONDS, (OutcomeKind.STARTED,)))
+            answered += run_in_loop(_measure(servers, folder, 0.0, ENDED))
     return Outcome(
         results=[
             Result(

@@ -19,7 +19,7 @@ from actors.codec import Envelope, EnvelopeKind
 from actors.outcome import OutcomeKind
 from benchmarks.parts.arrivals import stored_messages
 from benchmarks.parts.known_conversations import conversation_id
-from benchmarks.parts.lone_host import LoneHost, lone_host
+from benchmarks.parts.lone_host import LoneHost, lone_host, run_in_loop
 from storage.log_config import configure_logging
 
 __all__ = ["IdleFigures"]
@@ -144,7 +144,7 @@ def main() -> None:
     folder, database_url, redis_url, count, seconds = sys.argv[1:]
     configure_logging("WARNING")
     urls = (database_url, redis_url)
-    figures = asyncio.run(_measure(Path(folder), urls, int(count), float(seconds)))
+    figures = run_in_loop(_measure(Path(folder), urls, int(count), float(seconds)))
     print(json.dumps(asdict(figures)))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import uvloop
 
 from actors.codec import (
     Envelope,
@@ -23,7 +25,9 @@ from actors.router import RoutingTable
 from benchmarks.parts.writer_process import WriterConnection, writer_process
 from storage.settings import Settings
 
-__all__ = ["INGRESS", "LoneHost", "lone_host"]
+__all__ = ["INGRESS", "LoneHost", "lone_host", "run_in_loop"]
+
+Answer = TypeVar("Answer")
 
 INGRESS = "ingress-measuring"
 NAME = "host-0"
@@ -90,3 +94,9 @@ async def lone_host(
         finally:
             await host.actor.drain(DRAIN_SECONDS)
             connection.close()
+
+
+def run_in_loop(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run in the kind of event loop that hosts have as Ray's actors."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)

@@ -129,14 +129,19 @@ class LeaseStore:
         self._promise(key, owner, ttl_ms)
         return []
 
-    def renew(self, key: str, lock_id: str, ttl_ms: int) -> int:
+    def renew(self, *arguments: Any) -> list[int]:
         """``renew_lease.lua``."""
-        held = self.get(key)
-        if held is None or not self.is_same_lock(held, lock_id):
-            return 0
-        self.hashes[key] = (held, self.now + ttl_ms / 1000)
-        self._promise(key, held["owner"].decode(), ttl_ms)
-        return 1
+        count = len(arguments) // 2
+        keys, ttl_ms, lock_ids = arguments[:count], arguments[count], arguments[count + 1 :]
+        lost: list[int] = []
+        for place, (key, lock_id) in enumerate(zip(keys, lock_ids, strict=True), start=1):
+            held = self.get(key)
+            if held is None or not self.is_same_lock(held, lock_id):
+                lost.append(place)
+                continue
+            self.hashes[key] = (held, self.now + ttl_ms / 1000)
+            self._promise(key, held["owner"].decode(), ttl_ms)
+        return lost
 
     def _promise(self, key: str, owner: str, ttl_ms: int) -> None:
         conversation_id = key.removeprefix("lease:")
