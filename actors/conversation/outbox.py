@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -48,7 +47,8 @@ class Outbox:
     __slots__ = ("_deliveries", "characters", "retry_at", "state")
 
     def __init__(self) -> None:
-        self._deliveries: deque[Delivery] = deque()
+        # A few at most. An empty deque would be a fifth of what an idle conversation takes.
+        self._deliveries: list[Delivery] = []
         self.state = OutboxState.EMPTY
         self.retry_at: float | None = None
         self.characters = 0

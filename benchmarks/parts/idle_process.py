@@ -1,7 +1,7 @@
 """A host full of idle conversations, in a process of its own so that its memory is its alone.
 
 ``python -m benchmarks.parts.idle_process FOLDER DATABASE_URL REDIS_URL COUNT SECONDS`` prints what
-it measured as JSON.
+it measured as JSON; with 0 seconds it measures renewals.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import json
 import os
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from actors.codec import Envelope, EnvelopeKind
 from actors.outcome import OutcomeKind
@@ -22,14 +25,15 @@ from benchmarks.parts.known_conversations import conversation_id
 from benchmarks.parts.lone_host import LoneHost, lone_host, run_in_loop
 from storage.log_config import configure_logging
 
-__all__ = ["IdleFigures"]
+__all__ = ["FEW", "LEASE_SECONDS", "IdleFigures"]
 
 FEW = 1_000
-"""Conversations of the host that counts as empty; they get the messages that are measured."""
+"""Conversations that get the messages which are measured."""
 AT_ONCE = 2_000
-MESSAGES_PER_SECOND = 200
+MESSAGES_PER_SECOND = 300
 EVERY_SECONDS = 0.05
-LONG_SECONDS = 1_000_000.0
+LONG_SECONDS = 80_000.0
+LEASE_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
 
 
@@ -40,14 +44,40 @@ class IdleFigures:
     conversations: int
     loaded_per_second: float
     bytes_each: float
-    empty_idle_share: float
-    """Of one core, without messages."""
-    full_idle_share: float
     empty_message_us: float
     full_message_us: float
 
 
 async def _measure(folder: Path, urls: tuple[str, str], count: int, seconds: float) -> IdleFigures:
+    async with _host(folder, urls, count, processing_lock_ttl=LONG_SECONDS) as host:
+        await _take_up(host, 0, 2 * FEW)
+        await _message_us(host, 0, seconds / 4)  # nothing is done for the first time after that
+        empty_message = await _message_us(host, FEW, seconds)
+        before = _resident_bytes()
+        began = time.perf_counter()
+        await _take_up(host, 2 * FEW, 2 * FEW + count)
+        loaded_per_second = count / (time.perf_counter() - began)
+        bytes_each = (_resident_bytes() - before) / count
+        full_message = await _message_us(host, 2 * FEW, seconds)
+    return IdleFigures(count, loaded_per_second, bytes_each, empty_message, full_message)
+
+
+async def _measure_renewals(folder: Path, urls: tuple[str, str], count: int) -> float:
+    """Return the microseconds that a renewal takes, with a lease's usual time."""
+    async with _host(folder, urls, count) as host:
+        await _take_up(host, 2 * FEW + count, 2 * FEW + 2 * count)
+        await asyncio.sleep(LEASE_SECONDS)  # then every timer has been set anew once
+        rounds = 2
+        began = time.process_time()
+        await asyncio.sleep(rounds * LEASE_SECONDS / 3)
+        return (time.process_time() - began) / rounds / count * 1e6
+
+
+@asynccontextmanager
+async def _host(
+    folder: Path, urls: tuple[str, str], count: int, **settings: Any
+) -> AsyncIterator[LoneHost]:
+    """Start a host that lets go of nothing; its ingress listens."""
     database_url, redis_url = urls
     async with lone_host(
         redis_url,
@@ -57,27 +87,11 @@ async def _measure(folder: Path, urls: tuple[str, str], count: int, seconds: flo
         conversation_idle_seconds=LONG_SECONDS,
         host_max_idle=10 * count,
         host_max_busy=count,
+        **settings,
     ) as host:
         listening = asyncio.create_task(_listen(host))
-        await _take_up(host, 0, FEW)
-        await _send(host, seconds / 4)  # nothing is done for the first time after that
-        empty_idle, empty_message = await _costs(host, seconds)
-        before = _resident_bytes()
-        began = time.perf_counter()
-        await _take_up(host, FEW, FEW + count)
-        loaded_per_second = count / (time.perf_counter() - began)
-        bytes_each = (_resident_bytes() - before) / count
-        full_idle, full_message = await _costs(host, seconds)
+        yield host
         listening.cancel()
-    return IdleFigures(
-        count,
-        loaded_per_second,
-        bytes_each,
-        empty_idle,
-        full_idle,
-        empty_message,
-        full_message,
-    )
 
 
 async def _listen(host: LoneHost) -> None:
@@ -89,6 +103,7 @@ async def _listen(host: LoneHost) -> None:
 
 async def _take_up(host: LoneHost, start: int, end: int) -> None:
     """Have the host take up conversations, so many at a time."""
+    held = (await host.report()).redis_leases
     for first in range(start, end, AT_ONCE):
         last = min(end, first + AT_ONCE)
         await host.tell(
@@ -97,7 +112,7 @@ async def _take_up(host: LoneHost, start: int, end: int) -> None:
                 for it in range(first, last)
             ]
         )
-        await _settle(host, last)
+        await _settle(host, held + last - start)
 
 
 async def _settle(host: LoneHost, leases: int = 0) -> None:
@@ -108,29 +123,23 @@ async def _settle(host: LoneHost, leases: int = 0) -> None:
             await asyncio.sleep(EVERY_SECONDS)
 
 
-async def _costs(host: LoneHost, seconds: float) -> tuple[float, float]:
-    """Return the share of a core without messages, and the microseconds that a message adds."""
-    gc.collect()
-    began = time.process_time()
-    await asyncio.sleep(seconds)
-    idle_share = (time.process_time() - began) / seconds
-    used, messages, lasted = await _send(host, seconds)
-    return idle_share, (used - idle_share * lasted) / messages * 1e6
+async def _message_us(host: LoneHost, first: int, seconds: float) -> float:
+    """Send messages at a steady pace; return the processor time of one, in microseconds.
 
-
-async def _send(host: LoneHost, seconds: float) -> tuple[float, int, float]:
-    """Send messages at a steady pace; return processor seconds, how many, and the seconds."""
+    They go to conversations that have had none yet: a context that has grown costs more.
+    """
     count = int(MESSAGES_PER_SECOND * seconds)
     envelopes = await stored_messages(
-        host.storage, [conversation_id(it % FEW) for it in range(count)]
+        host.storage, [conversation_id(first + it % FEW) for it in range(count)]
     )
     size = int(MESSAGES_PER_SECOND * EVERY_SECONDS)
+    gc.collect()
     used, began = time.process_time(), time.perf_counter()
     for number, start in enumerate(range(0, count, size)):
         await asyncio.sleep(max(0.0, began + number * EVERY_SECONDS - time.perf_counter()))
         await host.tell(envelopes[start : start + size])
     await _settle(host)
-    return time.process_time() - used, count, time.perf_counter() - began
+    return (time.process_time() - used) / count * 1e6
 
 
 def _resident_bytes() -> int:
@@ -144,8 +153,11 @@ def main() -> None:
     folder, database_url, redis_url, count, seconds = sys.argv[1:]
     configure_logging("WARNING")
     urls = (database_url, redis_url)
-    figures = run_in_loop(_measure(Path(folder), urls, int(count), float(seconds)))
-    print(json.dumps(asdict(figures)))
+    if float(seconds):
+        figures = run_in_loop(_measure(Path(folder), urls, int(count), float(seconds)))
+        print(json.dumps(asdict(figures)))
+    else:
+        print(json.dumps(run_in_loop(_measure_renewals(Path(folder), urls, int(count)))))
 
 
 if __name__ == "__main__":

@@ -55,9 +55,12 @@ class LoneHost:
 
     async def start(self) -> None:
         """Start the host, with all shards."""
+        await self.actor.ping(encode(await self.table()))
+
+    async def table(self) -> RoutingTable:
+        """Return the routing table, in which the host has all shards."""
         report = await self.report()
-        table = RoutingTable(version=1, hosts=[report.host], writers=["writer-0"])
-        await self.actor.ping(encode(table))
+        return RoutingTable(version=1, hosts=[report.host], writers=["writer-0"])
 
     async def report(self) -> HostReport:
         """Return how the host is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ACCEPT_BATCH", "ACCEPT_ROW", "COMMIT_BATCH"]
+__all__ = ["ACCEPT_BATCH", "ACCEPT_ROW", "COMMIT_BATCH", "LOCKS", "NO_LOCKS"]
 
 ACCEPT_BATCH = """
 with input as (
@@ -148,3 +148,16 @@ from input i
 where c.conversation_id = i.conversation_id
 """
 """What a committed turn writes, for many conversations by one statement."""
+
+LOCKS = """
+select count(pg_advisory_xact_lock(key))
+from (
+    select distinct hashtextextended(conversation_id, 0) as key
+    from unnest($1::text[]) as t (conversation_id)
+    order by key
+) as keys
+"""
+"""The locks of an acceptance, by themselves."""
+
+NO_LOCKS = "select count(*) from unnest($1::text[]) as t (conversation_id)"
+"""The same rows, and nothing done with them."""

@@ -28,19 +28,21 @@ class Servers:
 
 
 @contextmanager
-def started_servers(folder: Path) -> Iterator[Servers]:
-    """Start both with their files in ``folder``."""
+def started_servers(folder: Path, *, with_postgres: bool = True) -> Iterator[Servers]:
+    """Start both (or Valkey alone) with their files in ``folder``."""
     servers = Servers(
         EmbeddedPostgres(folder / "postgres"),
         EmbeddedValkey(folder / "redis", megabytes=REDIS_MEGABYTES),
     )
     try:
-        servers.postgres.start()
+        if with_postgres:
+            servers.postgres.start()
         servers.redis.start()
         yield servers
     finally:
         servers.redis.stop()
-        servers.postgres.stop()
+        if with_postgres:
+            servers.postgres.stop()
 
 
 @asynccontextmanager

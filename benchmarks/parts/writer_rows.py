@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from storage.claim_records import ClaimRequest
-from storage.codec import Operation
+from storage.codec import Operation, encode_batch
 from storage.records import JobStatus, LeaseKind, NewMessage
 from storage.turn_records import NewAction, TurnCommit
 
-__all__ = ["OWNER", "claims_of", "commits_of", "messages"]
+__all__ = [
+    "BATCH",
+    "COMMITS",
+    "CONVERSATIONS",
+    "MESSAGES",
+    "claims_of",
+    "commits_of",
+    "encoded",
+    "messages",
+]
+
+BATCH = 500
+"""Rows of one call, and of one transaction."""
+CONVERSATIONS = 2_000
+MESSAGES = 20_000
+COMMITS = 10_000
 
 OWNER = "host-0#measured"
 LOCK_ID = "0b0b2a3e-54a7-4d1e-bc0c-d3b0c36b2a8f"
@@ -83,4 +99,12 @@ def commits_of(accepted: list[NewMessage]) -> list[TurnCommit]:
             delivering=True,
         )
         for it in accepted
+    ]
+
+
+def encoded(operations: Sequence[Operation]) -> list[bytes]:
+    """Encode operations in batches, as callers of the writer do."""
+    return [
+        encode_batch(operations[start : start + BATCH])
+        for start in range(0, len(operations), BATCH)
     ]

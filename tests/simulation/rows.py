@@ -49,6 +49,7 @@ class JobRow:
     outcome_status: JobStatus | None = None
     reason: str | None = None
     superseded_by: str | None = None
+    retried_by: str | None = None
     epoch: int = 0
     lock_id: str | None = None
     started_at: float | None = None
