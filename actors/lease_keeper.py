@@ -114,10 +114,11 @@ class LeaseKeeper:
         outcomes = await redis.locks.renew(
             [HeldLease(it.seat.conversation_id, it.lock_id) for it in in_redis]
         )
+        trusted_until = self._resources.trusted_until(sent_at)
         rest, missing = [], [it for it in held if it.kind is LeaseKind.DATABASE]
         for it, outcome in zip(in_redis, outcomes, strict=True):
             if outcome is RenewalOutcome.RENEWED:
-                self._renewed(it, LeaseKind.REDIS, sent_at)
+                self._tell(it, LeaseRenewed(it.lock_id, LeaseKind.REDIS, trusted_until))
             elif outcome is RenewalOutcome.LOST:
                 missing.append(it)
             else:

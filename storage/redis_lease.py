@@ -17,6 +17,7 @@ import structlog
 from storage.redis_client import Command, RedisClient, Script
 
 __all__ = [
+    "MOST_RENEWED_AT_ONCE",
     "HeldLease",
     "LeaseAnswer",
     "LeaseHolder",

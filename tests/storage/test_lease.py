@@ -10,6 +10,7 @@ import pytest
 
 from storage.redis_client import RedisClient
 from storage.redis_lease import (
+    MOST_RENEWED_AT_ONCE,
     HeldLease,
     LeaseOutcome,
     LeaseRequest,
@@ -171,3 +172,21 @@ async def test_what_is_leased_can_be_listed(client: RedisClient) -> None:
     listed = [it async for page in locks.leased() for it in page]
 
     assert set(listed) == ids
+
+
+async def test_many_are_renewed_in_their_order_and_a_strange_key_stops_none(
+    client: RedisClient,
+) -> None:
+    locks = manager(client)
+    count = 2 * MOST_RENEWED_AT_ONCE + 7
+    leases = [HeldLease(f"c{number}", "l1") for number in range(count)]
+    strange, taken = 3, MOST_RENEWED_AT_ONCE + 1
+    await locks.acquire([LeaseRequest(it.conversation_id, "l1") for it in leases])
+    await client.run([("DEL", "lease:c3"), ("SET", "lease:c3", "a string")])
+    await locks.acquire([LeaseRequest(f"c{taken}", "l2", take_over_from="host-1")])
+
+    outcomes = await locks.renew(leases)
+
+    assert outcomes.pop(taken) is RenewalOutcome.LOST
+    assert outcomes.pop(strange) is RenewalOutcome.UNKNOWN
+    assert outcomes == [RenewalOutcome.RENEWED] * (count - 2)

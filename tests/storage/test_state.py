@@ -14,7 +14,13 @@ from msgspec.structs import replace
 from storage.records import ContextEntry
 from storage.redis_channels import Channels
 from storage.redis_client import RedisClient
-from storage.redis_lease import LeaseOutcome, LeaseRequest, MessageLockManager
+from storage.redis_lease import (
+    HeldLease,
+    LeaseOutcome,
+    LeaseRequest,
+    MessageLockManager,
+    RenewalOutcome,
+)
 from storage.redis_state import LARGEST_INDEX_KEY, CachedState, StateCache, _by_index_key
 from storage.redis_store import RedisStore
 from storage.settings import load_settings
@@ -242,9 +248,11 @@ async def test_all_of_it_works_on_a_redis_cluster(cluster_server: RedisServer) -
     first = await store.activate(requests)
     await store.states.write([replace(STATE, conversation_id=f"c{n}") for n in range(100)])
     second = await store.activate(requests)
+    renewed = await store.locks.renew([HeldLease(f"c{n}", "l") for n in range(100)])
     statistics = await store.statistics()
 
     assert {answer.outcome for answer, _ in first + second} == {LeaseOutcome.GRANTED}
+    assert set(renewed) == {RenewalOutcome.RENEWED}
     assert [state.context for _, state in second if state] == [CONTEXT] * 100
     assert len(await store.states.recent(100)) == 100
     assert statistics is not None

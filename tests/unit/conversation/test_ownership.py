@@ -271,3 +271,41 @@ def test_after_a_claim_a_refusal_is_counted_anew() -> None:
     script.tick(100.0)
     script.give(e.LeaseRefused(script.conversation.attempt, "other", 105.0, reachable=False))
     assert script.phase is Phase.BLOCKED
+
+
+def test_an_idle_conversation_takes_a_renewal_in_without_further_ado() -> None:
+    script = Script()
+    script.own(trusted_until=29.0)
+    renewal = e.LeaseRenewed(script.conversation.lock_id, e.LeaseKind.REDIS, 39.0)
+
+    assert script.conversation.extend(renewal, 10.0)
+    assert script.conversation.trusted_until == 39.0
+    assert script.phase is Phase.IDLE
+
+
+@pytest.mark.parametrize(
+    ("lock_id", "kind", "now"),
+    [
+        ("another", e.LeaseKind.REDIS, 10.0),
+        (None, e.LeaseKind.DATABASE, 10.0),
+        (None, e.LeaseKind.REDIS, 29.0),
+    ],
+)
+def test_a_renewal_from_which_something_follows_is_an_event(
+    lock_id: str | None, kind: e.LeaseKind, now: float
+) -> None:
+    script = Script()
+    script.own(trusted_until=29.0)
+    own = script.conversation.lock_id
+
+    assert not script.conversation.extend(e.LeaseRenewed(lock_id or own, kind, 39.0), now)
+    assert script.conversation.trusted_until == 29.0
+
+
+def test_a_renewal_during_a_turn_is_an_event() -> None:
+    script = Script()
+    script.own(trusted_until=29.0)
+    script.receive("1")
+    renewal = e.LeaseRenewed(script.conversation.lock_id, e.LeaseKind.REDIS, 39.0)
+
+    assert not script.conversation.extend(renewal, 10.0)
