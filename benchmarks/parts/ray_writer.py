@@ -39,7 +39,7 @@ def main() -> None:
 
     ray.init(_temp_dir=folder, include_dashboard=False, log_to_driver=False)
     print(asyncio.run(_measure(database_url)))
-    ray.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def measure_renewals(run: Run) -> Outcome:
             scripts.append(_benchmark(url, "EVAL", SCRIPT, "1", _KEY, _LOCK, "3600000"))
             expires.append(_benchmark(url, "PEXPIRE", _KEY, "3600000"))
     ratios = [own / other for own, other in zip(ours, scripts, strict=True)]
-    rows = [
+    rows: list[tuple[str | float, ...]] = [
         (f"ours: {PART} leases a call", median(ours), median(processor)),
         (f"redis-benchmark, a script each, -P {PIPELINE}", median(scripts), ""),
         (f"redis-benchmark, PEXPIRE unconditionally, -P {PIPELINE}", median(expires), ""),

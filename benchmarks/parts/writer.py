@@ -45,7 +45,7 @@ def measure_writer(run: Run) -> Outcome:
         through_ray = asyncio.run(_through_ray(servers, run.folder("ray")))
         lock_ms = asyncio.run(_lock_milliseconds(servers))
     speeds = {name: [it.rows_per_second for it in own] for name, own in runs.items()}
-    rows = [
+    rows: list[tuple[str | float, ...]] = [
         (
             name,
             median(speeds[name]),
