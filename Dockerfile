@@ -11,7 +11,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     RAY_worker_niceness=0
 
 RUN useradd --create-home --uid 10001 orchestrator \
-    && install --directory --owner=orchestrator /srv/chat-orchestrator
+    && install --directory --owner=orchestrator /srv/chat-orchestrator /tmp/ray
 
 WORKDIR /srv/chat-orchestrator
 

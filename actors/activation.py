@@ -217,7 +217,9 @@ class Activation:
             try:
                 (stored,) = await self._reads.submit([seat.conversation_id])
             except DatabaseUnavailable as error:
-                log.warning("fetch_failed", error=str(error))
+                log.warning(
+                    "fetch_failed", conversation_id=seat.conversation_id, error=str(error)
+                )
                 if time.monotonic() >= seat.conversation.trusted_until:
                     return None
                 await asyncio.sleep(FETCH_PAUSE_SECONDS)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from actors.outcome import OutcomeKind
 from ingress.background_jobs import BackgroundJobManager
@@ -120,8 +121,10 @@ class EnhancedFlow:
 def stored(message: NewMessage, accepted: Accepted) -> Accepted:
     """Return what was accepted. Raises ``ValidationFailed`` for what cannot be stored.
 
-    A message that is stored already, with other content, keeps what it had first.
+    A message that is stored already, with other content, keeps what it had first. The log lines
+    of the request have the ids of its conversation and job from here on.
     """
+    bind_contextvars(conversation_id=message.conversation_id, job_id=accepted.job_id)
     if accepted.outcome is AcceptOutcome.REFUSED:
         raise ValidationFailed.of("", accepted.error or "cannot be stored")
     # Of a history, only the parts that no other message held were stored.

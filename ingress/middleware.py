@@ -77,7 +77,7 @@ class RequestMiddleware:
                 status=status,
                 duration_ms=round((time.monotonic() - arrived_at) * 1000, 1),
             )
-            structlog.contextvars.unbind_contextvars("request_id")
+            structlog.contextvars.unbind_contextvars("request_id", "conversation_id", "job_id")
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:

@@ -8,15 +8,19 @@ from typing import Any
 
 import orjson
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
 __all__ = ["configure_logging"]
 
 
-def configure_logging(level: str) -> None:
-    """Set up logging for this process. ``level`` is a name such as ``INFO``."""
+def configure_logging(level: str, process: str | None = None) -> None:
+    """Set up logging for this process. ``level`` is a name such as ``INFO``.
+
+    ``process``: its name among those that write to one place; it stands in every line.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([] if process is None else [_Named(process)]),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -33,6 +37,17 @@ def configure_logging(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(number, shared)
+
+
+class _Named:
+    """Puts the name of the process into every line."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+
+    def __call__(self, logger: Any, method: str, event: EventDict) -> EventDict:
+        event["process"] = self._process
+        return event
 
 
 def _route_standard_logging(level: int, shared: list[Processor]) -> None:

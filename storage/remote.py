@@ -91,9 +91,10 @@ def actor_class(plain: type[Any], log_level: str, **options: Any) -> Any:
 
     class Actor(plain):  # type: ignore[misc]
         def __init__(self, *arguments: object) -> None:
-            configure_logging(log_level)
+            name = str(options.get("name", plain.__name__))
+            configure_logging(log_level, name)
             super().__init__(*arguments)
-            exporter = RayExporter(str(options.get("name", plain.__name__)))
+            exporter = RayExporter(name)
             watch = partial(watch_process, self.figures, exporter)
             # Ray makes an actor with coroutines in its event loop.
             self._process_watch = asyncio.create_task(keep_running("watch_process", watch))

@@ -60,6 +60,20 @@ def test_every_line_of_an_actor_is_json(server: Server) -> None:
     lines = [orjson.loads(line) for line in _actor_lines(server)]
     assert "host_started" in {line["event"] for line in lines}
     assert all(line["level"] and line["timestamp"] for line in lines)
+    assert {"host-0", "supervisor"} <= {line["process"] for line in lines}
+
+
+async def test_the_line_of_a_message_has_the_ids_of_its_conversation_and_job(
+    client: httpx.AsyncClient, server: Server, conversation_id: str
+) -> None:
+    request_id = f"request-{uuid.uuid4().hex}"
+    headers = {"X-Request-ID": request_id}
+    body = message(conversation_id, "Hello")
+    answer = (await client.post(ENHANCED, json=body, headers=headers)).json()
+    (line,) = [it for it in server.log.read_bytes().splitlines() if request_id.encode() in it]
+    written = orjson.loads(line)
+    assert written["conversation_id"] == conversation_id
+    assert written["job_id"] == answer["result"]["job_id"]
 
 
 async def test_the_line_of_a_request_has_its_id(client: httpx.AsyncClient, server: Server) -> None:
