@@ -217,9 +217,7 @@ class Activation:
             try:
                 (stored,) = await self._reads.submit([seat.conversation_id])
             except DatabaseUnavailable as error:
-                log.warning(
-                    "fetch_failed", conversation_id=seat.conversation_id, error=str(error)
-                )
+                log.warning("fetch_failed", conversation_id=seat.conversation_id, error=str(error))
                 if time.monotonic() >= seat.conversation.trusted_until:
                     return None
                 await asyncio.sleep(FETCH_PAUSE_SECONDS)
