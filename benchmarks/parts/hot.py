@@ -25,7 +25,8 @@ __all__ = ["measure_hot"]
 CONVERSATION = "hot"
 CASES = ((1, 0.0), (128, 0.0), (128, 0.05))
 """Messages in flight, and how long the AI takes."""
-ENDED = frozenset({OutcomeKind.COMPLETED, OutcomeKind.RESTART_NEEDED, OutcomeKind.FAILED})
+SETTLED = frozenset(OutcomeKind) - {OutcomeKind.STARTED}
+"""After such a word nothing more is told: answered, or queued for the next turn."""
 
 
 def measure_hot(run: Run) -> Outcome:
@@ -43,8 +44,8 @@ def measure_hot(run: Run) -> Outcome:
     columns = ("messages in flight", "AI, ms", "answered a second")
     note = (
         "All in one conversation: accepted, merged into turns with what else waits, answered and "
-        "delivered. A turn takes as long as the AI and its writes, and answers all that had come "
-        "before it."
+        "delivered. A caller sends its next message when its last is answered, or is known to be "
+        "queued for the next turn, as the endpoint tells it."
     )
     return Outcome(tables=[Table("One hot conversation", columns, rows, note)])
 
@@ -62,7 +63,7 @@ async def _measure(
 
 
 class _Traffic:
-    """An ingress with callers of one conversation, each of which waits for its answer."""
+    """An ingress with callers of one conversation, each of which waits to hear of its message."""
 
     def __init__(self, host: LoneHost, table: RoutingTable) -> None:
         self._host = host
@@ -73,12 +74,16 @@ class _Traffic:
         self._answered = 0
 
     async def run(self, in_flight: int, seconds: float) -> float:
-        """Keep so many messages in flight for a while; return how many were answered a second."""
+        """Keep so many in flight for a while, and wait until the last is answered.
+
+        Return how many were answered a second.
+        """
         listening = asyncio.create_task(self._listen())
         self._answered = 0
         began = time.perf_counter()
         until = began + seconds
         await asyncio.gather(*(self._call(until) for _ in range(in_flight)))
+        await self._host.rest()
         lasted = time.perf_counter() - began
         listening.cancel()
         return self._answered / lasted
@@ -98,5 +103,5 @@ class _Traffic:
     async def _listen(self) -> None:
         while True:
             for outcome in await self._host.hear():
-                if outcome.kind in ENDED and outcome.message_id in self._waiting:
+                if outcome.kind in SETTLED and outcome.message_id in self._waiting:
                     self._waiting.pop(outcome.message_id).set_result(None)

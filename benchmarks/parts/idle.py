@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.parts.idle_process import FEW, LEASE_SECONDS, IdleFigures
+from benchmarks.parts.idle_figures import FEW, LEASE_SECONDS, IdleFigures
 from benchmarks.parts.known_conversations import store_known_conversations
 from benchmarks.parts.servers import Servers, fresh_database, started_servers
 from benchmarks.result import Outcome, Result, Table

@@ -14,38 +14,22 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from actors.codec import Envelope, EnvelopeKind
 from actors.outcome import OutcomeKind
 from benchmarks.parts.arrivals import stored_messages
+from benchmarks.parts.idle_figures import FEW, LEASE_SECONDS, IdleFigures
 from benchmarks.parts.known_conversations import conversation_id
 from benchmarks.parts.lone_host import LoneHost, lone_host, run_in_loop
 from storage.log_config import configure_logging
 
-__all__ = ["FEW", "LEASE_SECONDS", "IdleFigures"]
-
-FEW = 1_000
-"""Conversations that get the messages which are measured."""
 AT_ONCE = 2_000
 MESSAGES_PER_SECOND = 300
 EVERY_SECONDS = 0.05
 LONG_SECONDS = 80_000.0
-LEASE_SECONDS = 30.0
-PATIENCE_SECONDS = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class IdleFigures:
-    """What was measured; processor time is the host's process's."""
-
-    conversations: int
-    loaded_per_second: float
-    bytes_each: float
-    empty_message_us: float
-    full_message_us: float
 
 
 async def _measure(folder: Path, urls: tuple[str, str], count: int, seconds: float) -> IdleFigures:
@@ -112,15 +96,7 @@ async def _take_up(host: LoneHost, start: int, end: int) -> None:
                 for it in range(first, last)
             ]
         )
-        await _settle(host, held + last - start)
-
-
-async def _settle(host: LoneHost, leases: int = 0) -> None:
-    """Wait until the host has so many leases and nothing to do."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        # A host tells nobody when it has come to rest.
-        while (report := await host.report()).redis_leases < leases or report.busy:  # noqa: ASYNC110
-            await asyncio.sleep(EVERY_SECONDS)
+        await host.rest(held + last - start)
 
 
 async def _message_us(host: LoneHost, first: int, seconds: float) -> float:
@@ -138,7 +114,7 @@ async def _message_us(host: LoneHost, first: int, seconds: float) -> float:
     for number, start in enumerate(range(0, count, size)):
         await asyncio.sleep(max(0.0, began + number * EVERY_SECONDS - time.perf_counter()))
         await host.tell(envelopes[start : start + size])
-    await _settle(host)
+    await host.rest()
     return (time.process_time() - used) / count * 1e6
 
 

@@ -32,6 +32,8 @@ Answer = TypeVar("Answer")
 INGRESS = "ingress-measuring"
 NAME = "host-0"
 DRAIN_SECONDS = 3.0
+PATIENCE_SECONDS = 120.0
+LOOK_SECONDS = 0.02
 
 
 class LoneHost:
@@ -71,6 +73,13 @@ class LoneHost:
         for start in range(0, len(envelopes), batch):
             await self.actor.receive(encode_envelopes(envelopes[start : start + batch]))
             await asyncio.sleep(0)
+
+    async def rest(self, leases: int = 0) -> None:
+        """Wait until the host has so many leases at least and nothing to do."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # A host tells nobody when it has come to rest.
+            while (report := await self.report()).busy or report.redis_leases < leases:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def hear(self) -> list[Outcome]:
         """Return what the ingress is told next."""

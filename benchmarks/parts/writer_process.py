@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actors.ports import PeerUnavailable
-from storage.writer import StorageWriter
 
-__all__ = ["WriterConnection", "writer_process"]
+__all__ = ["WriterConnection", "receive", "send", "writer_process"]
 
 START_SECONDS = 20.0
 
@@ -21,7 +20,7 @@ START_SECONDS = 20.0
 def writer_process(folder: Path, database_url: str) -> Iterator[Path]:
     """Start the process, and give the socket that it listens to."""
     path = folder / "writer"
-    command = [sys.executable, "-m", "benchmarks.parts.writer_process", str(path), database_url]
+    command = [sys.executable, "-m", "benchmarks.parts.writer_server", str(path), database_url]
     process = subprocess.Popen(command, start_new_session=True)
     try:
         yield path
@@ -40,8 +39,8 @@ class WriterConnection:
     async def execute(self, batch: bytes) -> bytes:
         """See ``StorageWriter.execute``."""
         reader, writer = self._idle.pop() if self._idle else await self._connect()
-        await _send(writer, batch)
-        answer = await _receive(reader)
+        await send(writer, batch)
+        answer = await receive(reader)
         self._idle.append((reader, writer))
         return answer
 
@@ -68,35 +67,16 @@ class WriterConnection:
                     await asyncio.sleep(0.05)  # it is starting
 
 
-async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send a text, its length first."""
     writer.write(len(data).to_bytes(4, "big") + data)
     await writer.drain()
 
 
-async def _receive(reader: asyncio.StreamReader) -> bytes:
+async def receive(reader: asyncio.StreamReader) -> bytes:
+    """Return what was sent. Raises ``PeerUnavailable`` at the end of the connection."""
     try:
         size = int.from_bytes(await reader.readexactly(4), "big")
         return await reader.readexactly(size)
     except asyncio.IncompleteReadError as error:
         raise PeerUnavailable("the writer's process has ended") from error
-
-
-async def _serve(path: Path, database_url: str) -> None:
-    storage = StorageWriter(database_url)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            try:
-                batch = await _receive(reader)
-            except PeerUnavailable:
-                writer.close()
-                return
-            await _send(writer, await storage.execute(batch))
-
-    server = await asyncio.start_unix_server(answer, path)
-    async with server:
-        await server.serve_forever()
-
-
-if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), sys.argv[2]))
