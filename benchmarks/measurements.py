@@ -9,10 +9,10 @@ __all__ = ["MEASUREMENTS"]
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     *throughput.MEASUREMENTS,
-    *actors.MEASUREMENTS,
     *latency.MEASUREMENTS,
     *accepts.MEASUREMENTS,
     *processor.MEASUREMENTS,
-    *hosts.MEASUREMENTS,
     *parts.MEASUREMENTS,
+    *hosts.MEASUREMENTS,
+    *actors.MEASUREMENTS,
 )
