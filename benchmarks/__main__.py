@@ -32,7 +32,7 @@ def main() -> int:
     output: Path | None = arguments.output or (None if arguments.only else HERE)
     settings = dict(it.split("=", 1) for it in arguments.set)
     try:
-        with Run(quick=arguments.quick, settings=settings) as run:
+        with Run(arguments.quick, settings, arguments.rounds) as run:
             _measure_all(chosen, run, report, output)
     except KeyboardInterrupt:
         print("Interrupted; everything is stopped.", file=sys.stderr)
@@ -66,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the product"
     )
+    parser.add_argument("--rounds", type=int, help="how often each is measured (2; quick: 1)")
     parser.add_argument("--output", type=Path, help="folder for RESULTS.md and the chart")
     return parser.parse_args()
 

@@ -23,6 +23,8 @@ class Run:
     """One short round each: shows that everything works, and roughly how fast."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for the product, on top of those that a measurement sets."""
+    given_rounds: int | None = None
+    """How often each thing is measured, where it is not as often as usual."""
     started_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -35,7 +37,7 @@ class Run:
     @property
     def rounds(self) -> int:
         """How often each thing is measured, in turn (A B A B)."""
-        return 1 if self.quick else 2
+        return self.given_rounds or (1 if self.quick else 2)
 
     @property
     def seconds(self) -> int:
