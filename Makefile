@@ -55,8 +55,9 @@ simulate: $(INSTALLED) ## Run SEEDS (1000) simulated clusters, all faults includ
 	$(BIN)/python -u -m tests.simulation $(if $(MUTATIONS),--mutations) \
 		$(if $(filter file,$(origin SEED)),--seeds $(SEEDS),--seed $(SEED)) $(ARGS)
 
-bench: $(INSTALLED) ## Measure the product beside other designs on this machine (root installs wrk)
-	@command -v wrk >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends wrk; }
+bench: $(INSTALLED) ## Measure the product beside other designs on this machine (root installs wrk and redis-benchmark)
+	@command -v wrk >/dev/null && command -v redis-benchmark >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends wrk redis-tools; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -u -m benchmarks $(ARGS)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from benchmarks import parts
 from benchmarks.machine import describe_machine
 from benchmarks.measurements import MEASUREMENTS
 from benchmarks.report import Report
@@ -18,6 +19,8 @@ from benchmarks.result import Measurement
 from benchmarks.run import Run
 
 HERE = Path(__file__).parent
+ALL_PARTS = "parts"
+"""Stands for every component by itself."""
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
@@ -27,7 +30,10 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     _allow_many_connections()
-    chosen = [it for it in MEASUREMENTS if not arguments.only or it.name in arguments.only]
+    only = set(arguments.only)
+    if ALL_PARTS in only:
+        only |= {it.name for it in parts.MEASUREMENTS}
+    chosen = [it for it in MEASUREMENTS if not only or it.name in only]
     report = Report(describe_machine(), is_quick=arguments.quick)
     output: Path | None = arguments.output or (None if arguments.only else HERE)
     settings = dict(it.split("=", 1) for it in arguments.set)
@@ -57,11 +63,15 @@ def _measure_all(
 
 
 def _arguments() -> argparse.Namespace:
-    names = [it.name for it in MEASUREMENTS]
+    names = [*(it.name for it in MEASUREMENTS), ALL_PARTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     parser.add_argument(
-        "--only", action="append", choices=names, help="this one (may be repeated); writes no file"
+        "--only",
+        action="append",
+        default=[],
+        choices=names,
+        help="this one (may be repeated); writes no file",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the product"
