@@ -15,10 +15,12 @@ from prometheus_client.samples import Sample
 
 from ingress.run_file import RunFile
 from storage.metrics import HOST, INGRESS, METRICS, SUPERVISOR, WRITER
-from tests.stack.ask import say
+from tests.stack.ask import enhanced, message, say
 from tests.stack.server import Server, wait_for
+from tests.stack.stubs import Stubs
 
 RAY = "ray_"
+AI_ATTEMPTS = 3
 REPORTED_SECONDS = 60.0
 """Ray's processes report every 10 s."""
 DISCOVERY = "prom_metrics_service_discovery.json"
@@ -102,6 +104,37 @@ async def test_metrics_count_a_message_on_its_way(
             return await risen(name, **labels) >= 1
 
         await wait_for(has_risen, what=name)
+
+
+async def test_metrics_count_what_fails(
+    client: httpx.AsyncClient, stubs: Stubs, conversation_id: str
+) -> None:
+    before = samples_of((await client.get("/metrics")).text)
+    stubs.plan_ai(conversation_id, *[(500, {}, {})] * AI_ATTEMPTS)
+    stubs.plan_platform(conversation_id, 400)
+    body = message(conversation_id)
+    failed = await enhanced(client, body)
+    assert failed["result"]["status"] == "failed"
+    await say(client, conversation_id)
+    again = await enhanced(client, body)
+    assert again["result"]["duplicate"]
+
+    async def are_counted() -> bool:
+        now = samples_of((await client.get("/metrics")).text)
+
+        def rise(name: str, **labels: str) -> float:
+            full = f"chat_orchestrator_{name}"
+            return value_of(now, full, **labels) - value_of(before, full, **labels)
+
+        return (
+            rise("ai_failures_total", reason="ai_error") >= AI_ATTEMPTS
+            and rise("turns_total", outcome="failed") >= 1
+            and rise("dead_letters_total", kind="message") >= 1
+            and rise("dead_letters_total", kind="delivery") >= 1
+            and rise("messages_duplicate_total") >= 1
+        )
+
+    await wait_for(are_counted)
 
 
 async def test_rays_endpoints_carry_the_metrics_of_every_process(

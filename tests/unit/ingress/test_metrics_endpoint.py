@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.outcome import OutcomeKind
 from storage.metrics import (
     ADDED_LATENCY,
     HTTP_RESPONSES,
@@ -13,7 +17,8 @@ from storage.metrics import (
     TURNS,
     WRITE_BATCHES,
 )
-from tests.unit.ingress.conftest import ADMIN_TOKEN, MESSAGES_TOKEN, World
+from storage.records import AcceptOutcome
+from tests.unit.ingress.conftest import ADMIN_TOKEN, ENHANCED, MESSAGES_TOKEN, World
 
 OWN = {"process": "ingress-test"}
 
@@ -79,3 +84,19 @@ async def test_with_metrics_auth_it_asks_for_the_scope_admin(world: World) -> No
         for token, status in ((MESSAGES_TOKEN, 403), (ADMIN_TOKEN, 200)):
             headers = {"Authorization": f"Bearer {token}"}
             assert (await client.get("/metrics", headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize(("outcome", "counted"), [("accepted", 1), ("duplicate", 0)])
+async def test_added_latency_leaves_out_what_was_spent_elsewhere(
+    world: World, enhanced_body: dict[str, Any], outcome: str, counted: int
+) -> None:
+    def total() -> float:
+        return dict(ADDED_LATENCY.series())[""][-1]
+
+    world.gateway.answer = {"outcome": AcceptOutcome(outcome)}
+    word = {"job_id": "j", "result": "{}", "elsewhere_seconds": 3600.0}
+    world.gateway.will_say(OutcomeKind.COMPLETED, **word)
+    count, seconds = ADDED_LATENCY.count(), total()
+    assert (await world.post(ENHANCED, enhanced_body)).status_code == 200
+    assert ADDED_LATENCY.count() - count == counted
+    assert total() == seconds  # an hour is more than the request took
