@@ -183,7 +183,7 @@ def test_rays_dashboard_names_the_actors(server: Server) -> None:
     )
     alive = [it for it in json.loads(listed.stdout) if it["state"] == "ALIVE"]
     names = {it["name"]: it["repr_name"] for it in alive}
-    assert set(names) == {"supervisor", "host-0", "host-1", "writer-0"}
+    assert names.keys() >= {"supervisor", "host-0", "host-1", "writer-0"}
     assert re.fullmatch(r"ConversationHost\([^/]+/0\)", names["host-0"])
     assert re.fullmatch(r"ConversationHost\([^/]+/1\)", names["host-1"])
     assert re.fullmatch(r"StorageWriter\([^/]+/0\)", names["writer-0"])
