@@ -26,7 +26,7 @@ from ingress.rate_limit import RateLimit
 from ingress.schemas import validated
 from ingress.strict_json import parse_object, text_problem
 
-__all__ = ["Call", "Endpoints", "Handler", "Operation"]
+__all__ = ["Call", "Endpoints", "Handler", "Operation", "operations_of", "reads_body"]
 
 _MAX_QUERY_FIELDS = 50
 MAX_BODIES_BYTES = 134_217_728
@@ -111,7 +111,7 @@ class Endpoints:
             self._admit(scope, operation.scope)
         with self._bodies.share(is_unlimited=operation.scope is not Scope.MESSAGES) as take:
             document: dict[str, Any] = {}
-            if scope["method"] not in ("GET", "HEAD", "DELETE"):
+            if reads_body(scope["method"]):
                 body = await read_body(headers, receive, self._max_body_bytes, take)
                 if operation.takes_document:
                     document = parse_object(body)
@@ -129,6 +129,19 @@ class Endpoints:
         principal = self._authenticator.authenticate(header)
         principal.require(required)
         self._rate_limit.check(principal.key)
+
+
+def reads_body(method: str) -> bool:
+    """Whether what comes with a request of this method is looked at."""
+    return method not in ("GET", "HEAD", "DELETE")
+
+
+def operations_of(route: Route) -> dict[str, Operation]:
+    """Return the operations of a route that ``Endpoints`` made, by their methods."""
+    endpoint = route.endpoint
+    if not isinstance(endpoint, _Endpoint):
+        return {}
+    return {name: it for name, it in endpoint.operations.items() if name != "HEAD"}
 
 
 class _Endpoint:

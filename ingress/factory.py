@@ -30,6 +30,7 @@ from ingress.routes.health import health_routes
 from ingress.routes.jobs import job_routes
 from ingress.routes.messages import message_routes
 from ingress.routes.metrics import metrics_routes
+from ingress.routes.openapi import openapi_routes
 from ingress.routes.system import system_routes
 from ingress.system_report import SystemReport
 from storage.settings import Settings
@@ -70,7 +71,7 @@ def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[
         ChatFlow(gateway, jobs, backend.bots),
         jobs,
     )
-    return [
+    routes = [
         *message_routes(endpoints, handler),
         *job_routes(endpoints, handler, jobs),
         *health_routes(endpoints, health, jobs),
@@ -80,6 +81,7 @@ def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[
         *dead_letter_routes(endpoints, store, gateway),
         *bot_routes(endpoints, store),
     ]
+    return [*routes, *openapi_routes(endpoints, routes)]
 
 
 async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ingress.errors import ValidationFailed
 
-__all__ = ["MAX_PARTS", "History", "Part", "parse_history"]
+__all__ = ["HISTORY_PATTERN", "MAX_PARTS", "History", "Part", "parse_history"]
 
 MAX_PARTS = 500
 
@@ -21,6 +21,24 @@ _TAG = re.compile(r"<(/?)(USER|BOT)>", re.IGNORECASE | re.ASCII)
 _GAP = re.compile(r"(?:[ \t\r\n\f\v]|<br[ \t\r\n\f\v]*+/?>)*+", re.IGNORECASE | re.ASCII)
 _WHITE_SPACE = " \t\r\n\f\v"
 _FIELD = "history"
+
+
+def _pattern() -> str:
+    """Describe all of it, but for the number of parts, as a regular expression without flags."""
+    space = f"[{_WHITE_SPACE}]".encode("unicode_escape").decode().replace("\\x0c", "\\f")
+    space = space.replace("\\x0b", "\\v")
+    user, bot = "[Uu][Ss][Ee][Rr]", "[Bb][Oo][Tt]"
+    gap = f"(?:{space}|<[Bb][Rr]{space}*/?>)*"
+    no_tag = f"(?!</?(?:{user}|{bot})>)"
+    text = f"(?:{no_tag}[\\s\\S])*"
+    any_user = f"<{user}>{text}</{user}>{gap}"
+    any_bot = f"<{bot}>{text}</{bot}>{gap}"
+    with_text = f"<{user}>{space}*(?!{space}){no_tag}[\\s\\S]{text}</{user}>{gap}"
+    return f"^{gap}(?:{any_user}|{any_bot})*{with_text}(?:{any_user})*(?:{any_bot})*$"
+
+
+HISTORY_PATTERN = _pattern()
+"""What ``parse_history`` takes, up to ``MAX_PARTS``; for Python, JavaScript and the like."""
 
 
 @dataclass(frozen=True, slots=True)

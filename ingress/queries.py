@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from storage.cursors import CURSOR_PATTERN
+
 __all__ = ["CleanupQuery", "ConversationsQuery", "DeadLettersQuery", "RetryQuery"]
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
+_BOOLEANS = {"true": True, "false": False}
 _LONGEST_CURSOR = 2048
 
 
@@ -27,6 +29,10 @@ def _boolean(text: object) -> object:
     return _BOOLEANS.get(text.lower(), text) if isinstance(text, str) else text
 
 
+Limit = Annotated[int, Field(ge=1, le=500), BeforeValidator(_integer)]
+Cursor = Annotated[str, Field(max_length=_LONGEST_CURSOR, pattern=f"^$|{CURSOR_PATTERN}")]
+
+
 class _Query(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -34,8 +40,8 @@ class _Query(BaseModel):
 class ConversationsQuery(_Query):
     """Which conversations to list."""
 
-    limit: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=500)] = 50
-    cursor: Annotated[str, Field(max_length=_LONGEST_CURSOR)] | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
     status: Literal["active", "with_agent", "ended"] | None = None
 
 
@@ -48,12 +54,12 @@ class RetryQuery(_Query):
 class DeadLettersQuery(RetryQuery):
     """Which dead letters to list."""
 
-    limit: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=500)] = 50
-    cursor: Annotated[str, Field(max_length=_LONGEST_CURSOR)] | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
 
 
 class CleanupQuery(_Query):
     """What to clean up."""
 
-    max_age_hours: Annotated[float, BeforeValidator(_number), Field(gt=0)] = 24.0
+    max_age_hours: Annotated[float, Field(gt=0), BeforeValidator(_number)] = 24.0
     dry_run: Annotated[bool, BeforeValidator(_boolean)] = False

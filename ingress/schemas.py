@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ingress.errors import Problem, ValidationFailed
+from ingress.history import HISTORY_PATTERN
 
 __all__ = [
     "LATEST_TIMESTAMP",
@@ -32,7 +33,13 @@ ModelType = TypeVar("ModelType", bound=BaseModel)
 class _Request(BaseModel):
     """Exact types, no coercion; unknown fields are ignored."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 class Metadata(BaseModel):
@@ -65,7 +72,8 @@ class PancakeMessageRequest(_Request):
     """A history that ends in something new, for ``POST /api/v1/chat/message``."""
 
     conversation_id: Identifier | None = None
-    history: str
+    history: Annotated[str, Field(json_schema_extra={"pattern": HISTORY_PATTERN})]
+    """``<USER>…</USER><br><BOT>…</BOT>``; the last run of USER parts is what is new."""
     resources: Resources | None = None
 
 

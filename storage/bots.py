@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -43,13 +44,19 @@ def _within_bounds(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _whole(value: object) -> object:
+    """Take ``5.0`` for the integer that it is in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$", max_length=2048)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s#]*$", max_length=2048)]
 Prompt = Annotated[str, StringConstraints(max_length=65_536)]
-Milliseconds = Annotated[int, Field(ge=0, le=10_000)]
-LongestDebounce = Annotated[int, Field(ge=0, le=60_000)]
-ContextMessages = Annotated[int, Field(ge=0, le=MAX_CONTEXT_MESSAGES)]
+Milliseconds = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_whole)]
+LongestDebounce = Annotated[int, Field(ge=0, le=60_000), BeforeValidator(_whole)]
+ContextMessages = Annotated[int, Field(ge=0, le=MAX_CONTEXT_MESSAGES), BeforeValidator(_whole)]
+Attempts = Annotated[int, Field(ge=1, le=20), BeforeValidator(_whole)]
 Fallback = Annotated[str, StringConstraints(pattern=r"\S", max_length=32_768)]
 Minutes = Annotated[float, Field(ge=0, le=525_600)]
 Environment = Annotated[str, StringConstraints(min_length=1, max_length=64, to_lower=True)]
@@ -77,7 +84,7 @@ class AiCore(_Strict):
     model: Identifier | None = None
     system_prompt: Prompt | None = None
     timeout_seconds: float | None = Field(None, gt=0, le=3600)
-    max_attempts: int | None = Field(None, ge=1, le=20)
+    max_attempts: Attempts | None = None
     settings: FreeForm = {}
 
 
@@ -96,6 +103,7 @@ class _BotFields(_Strict):
     busy_policy: BusyPolicy = "merge"
     debounce_ms: Milliseconds = 0
     debounce_max_ms: LongestDebounce = 30_000
+    """Less than ``debounce_ms`` counts as that."""
     context_messages: ContextMessages = 20
     fallback_message: Fallback | None = None
     yield_to_agent: bool = True
@@ -126,13 +134,6 @@ class Bot(_BotFields):
             return {**value, "name": value["bot_id"]}
         return value
 
-    @model_validator(mode="after")
-    def _check_every_environment(self) -> Self:
-        _check_debounce(self, "")
-        for environment in self.overrides:
-            _check_debounce(self.in_environment(environment), f"overrides.{environment}: ")
-        return self
-
     def as_json(self) -> dict[str, Any]:
         """Return the object that, put again, makes the same bot."""
         overrides = {
@@ -149,8 +150,7 @@ class Bot(_BotFields):
         changes = override.model_dump(exclude_unset=True)
         changes["name"] = override.name or self.name
         merged = _merge(self.model_dump(exclude={"overrides"}), changes)
-        # Not validated again: each field was, and what holds between fields is checked by the
-        # caller that can say in which environment it fails.
+        # Not validated again: each field was.
         return Bot.model_construct(
             **{
                 **merged,
@@ -158,11 +158,6 @@ class Bot(_BotFields):
                 "platform": Platform.model_construct(**merged["platform"]),
             }
         )
-
-
-def _check_debounce(bot: Bot, where: str) -> None:
-    if bot.debounce_ms > bot.debounce_max_ms:
-        raise ValueError(f"{where}debounce_max_ms must not be less than debounce_ms")
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

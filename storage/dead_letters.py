@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from storage.admin import conversation_of_job
-from storage.cursors import LATEST, InvalidCursor, decode_cursor, page_of
+from storage.cursors import LATEST, decode_cursor, page_of
 from storage.postgres import Database, Row, queries
 
 __all__ = [
@@ -167,5 +167,5 @@ def _place_in(cursor: str) -> tuple[datetime, UUID]:
     moment, text = decode_cursor(cursor)
     try:
         return moment, UUID(text)
-    except ValueError as error:
-        raise InvalidCursor("this is not a cursor of this list") from error
+    except ValueError:  # made up: then it is the place before all of that moment
+        return moment, _EARLIEST[1]

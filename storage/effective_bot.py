@@ -52,7 +52,7 @@ def effective(bot: Bot, environment: str, settings: Settings) -> EffectiveBot:
         enabled=bot.enabled,
         busy_policy=bot.busy_policy,
         debounce_seconds=bot.debounce_ms / 1000,
-        debounce_max_seconds=bot.debounce_max_ms / 1000,
+        debounce_max_seconds=max(bot.debounce_ms, bot.debounce_max_ms) / 1000,
         context_messages=bot.context_messages,
         fallback_message=bot.fallback_message,
         yield_to_agent=bot.yield_to_agent,

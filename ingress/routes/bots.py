@@ -7,12 +7,12 @@ from starlette.routing import Route
 
 from ingress.auth import Scope
 from ingress.endpoint import Call, Endpoints, Operation
-from ingress.errors import NotFound, ValidationFailed
+from ingress.errors import Forbidden, NotFound, ValidationFailed
 from ingress.json_response import JsonResponse
 from ingress.schemas import validated
 from ingress.stores import BotStore
 from storage.bot_rows import TooManyBots
-from storage.bots import Bot
+from storage.bots import DEFAULT_BOT_ID, Bot
 
 __all__ = ["bot_routes"]
 
@@ -44,6 +44,8 @@ def bot_routes(endpoints: Endpoints, store: BotStore) -> list[Route]:
 
     async def delete(call: Call) -> Response:
         bot_id = call.path_id("bot_id")
+        if bot_id == DEFAULT_BOT_ID:
+            raise Forbidden("The default bot can be replaced, but not deleted")
         if not await store.delete_bot(bot_id):
             raise NotFound(_UNKNOWN)
         return JsonResponse({"success": True, "bot_id": bot_id})

@@ -29,7 +29,7 @@ def cancelled(conversation_id: str, owner: str | None, job_id: str | None) -> Ca
 
 async def test_the_list_of_conversations(world: World) -> None:
     world.store.page = ConversationPage(42, [conversation()], "next")
-    answer = await world.get(f"{BASE}/conversations?limit=7&cursor=abc&status=with_agent")
+    answer = await world.get(f"{BASE}/conversations?limit=7&cursor=1.YWJj&status=with_agent")
     assert answer.status_code == 200
     assert answer.json() == {
         "total_conversations": 42,
@@ -48,7 +48,7 @@ async def test_the_list_of_conversations(world: World) -> None:
         "next_cursor": "next",
         "storage_backend": "Redis",
     }
-    assert world.store.calls == [("conversations", 7, "abc", "with_agent")]
+    assert world.store.calls == [("conversations", 7, "1.YWJj", "with_agent")]
 
 
 async def test_the_list_has_defaults(world: World) -> None:
@@ -70,6 +70,7 @@ async def test_the_list_has_defaults(world: World) -> None:
         ("status=%00", "status"),
         ("cursor=" + "x" * 3000, "cursor"),
         ("cursor=%FF", ""),
+        ("cursor=zzz", "cursor"),
     ],
 )
 async def test_a_bad_query_is_422(world: World, query: str, field: str) -> None:
@@ -81,14 +82,14 @@ async def test_a_bad_query_is_422(world: World, query: str, field: str) -> None:
 
 async def test_a_bad_cursor_is_422(world: World) -> None:
     world.store.page_error = InvalidCursor("not a cursor")
-    answer = await world.get(f"{BASE}/conversations?cursor=zzz")
+    answer = await world.get(f"{BASE}/conversations?cursor=1.zzz")
     assert answer.status_code == 422
     assert answer.json()["details"] == [{"field": "cursor", "problem": "not a cursor"}]
 
 
 async def test_a_cursor_with_what_the_database_does_not_take_is_422(world: World) -> None:
     world.store.page_error = DatabaseRejected("no such text")
-    answer = await world.get(f"{BASE}/conversations?cursor=zzz")
+    answer = await world.get(f"{BASE}/conversations?cursor=1.zzz")
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
 
 

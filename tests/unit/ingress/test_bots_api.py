@@ -36,6 +36,8 @@ async def test_a_bot_is_put_and_shown_and_deleted(world: World) -> None:
     assert again.json() == shown, "what was shown makes the same bot"
     assert (await delete(world, "sales")).json() == {"success": True, "bot_id": "sales"}
     assert (await delete(world, "sales")).status_code == 404
+    refused = await delete(world, "default")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
 
 async def test_a_put_replaces_the_whole_bot(world: World) -> None:

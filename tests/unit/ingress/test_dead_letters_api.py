@@ -12,7 +12,7 @@ LETTER = DeadLetter("j1", "message", "c", ["m1", "m2"], "ai_error", "status 500"
 
 async def test_the_list_of_dead_letters(world: World) -> None:
     world.store.letters = DeadLetterPage(7, [LETTER], "next")
-    answer = await world.get(f"{BASE}?limit=5&cursor=abc&kind=message")
+    answer = await world.get(f"{BASE}?limit=5&cursor=1.YWJj&kind=message")
     assert answer.status_code == 200
     assert answer.json() == {
         "total_dead_letters": 7,
@@ -34,7 +34,7 @@ async def test_the_list_of_dead_letters(world: World) -> None:
     }
     await world.get(BASE)
     assert world.store.calls == [
-        ("dead_letters", 5, "abc", "message"),
+        ("dead_letters", 5, "1.YWJj", "message"),
         ("dead_letters", 50, None, None),
     ]
 
@@ -60,7 +60,7 @@ async def test_a_bad_query_is_422(world: World, query: str, field: str) -> None:
 
 async def test_a_cursor_that_is_none_is_422(world: World) -> None:
     world.store.page_error = InvalidCursor("this is not a cursor of this list")
-    answer = await world.get(f"{BASE}?cursor=zzz")
+    answer = await world.get(f"{BASE}?cursor=1.zzz")
     assert answer.status_code == 422
     assert answer.json()["details"][0]["field"] == "cursor"
 
