@@ -41,6 +41,7 @@ def main() -> int:
         with Run(arguments.quick, settings, arguments.rounds) as run:
             _measure_all(chosen, run, report, output)
     except KeyboardInterrupt:
+        print(report.as_text())
         print("Interrupted; everything is stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
     print(report.as_text())
@@ -50,6 +51,7 @@ def main() -> int:
 def _measure_all(
     chosen: Sequence[Measurement], run: Run, report: Report, output: Path | None
 ) -> None:
+    report.failures = {it.name: "the run was ended before it" for it in chosen}
     for measurement in chosen:
         run.say(f"{measurement.name}: {measurement.title}")
         try:

@@ -26,11 +26,13 @@ class Report:
     seconds: float = 0.0
     """How long it has taken."""
     failures: dict[str, str] = field(default_factory=dict)
+    """What could not be measured, or not yet, and why."""
     _found: list[tuple[Measurement, Outcome]] = field(default_factory=list)
 
     def add(self, measurement: Measurement, outcome: Outcome) -> None:
         """Take in what a measurement found."""
         self._found.append((measurement, outcome))
+        self.failures.pop(measurement.name, None)
 
     def add_failure(self, measurement: Measurement, error: Exception) -> None:
         """Take in that a measurement could not be made."""

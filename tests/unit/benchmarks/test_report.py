@@ -50,3 +50,9 @@ def test_a_spread_is_shown_where_there_were_several_rounds() -> None:
     text = report.as_markdown()
     assert "| one round | 0.5 × |  |" in text
     assert "| three rounds | 0.5 × | 0.4 – 0.6 |" in text
+
+
+def test_what_was_measured_is_not_missing_any_more() -> None:
+    report = Report({}, failures={"some": "not yet", "other": "not yet"})
+    report.add(measurement("some"), Outcome())
+    assert report.failures == {"other": "not yet"}
