@@ -22,6 +22,23 @@ except ValueError:
 """
 
 
+DEBUGGING = """
+import logging
+from storage.log_config import configure_logging
+configure_logging("DEBUG")
+from sse_starlette.sse import logger
+logger.debug("what people are told")
+logging.getLogger("library").debug("shown")
+"""
+
+
+def test_what_is_sent_to_listeners_is_not_logged_even_when_debugging() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DEBUGGING], capture_output=True, check=True, timeout=60
+    )
+    assert [orjson.loads(line)["event"] for line in done.stdout.splitlines()] == ["shown"]
+
+
 def test_every_line_is_json_with_the_request_id_and_no_local_variable() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, check=True, timeout=30

@@ -1,0 +1,54 @@
+"""What becomes of states that are still to be written when their conversation is erased."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from actors.conversation import Conversation, Limits
+from actors.seat import Seat
+from actors.state_saver import StateSaver
+from storage.redis_state import CachedState, StateCache
+
+
+class Cache:
+    """Notes what is asked of Redis; a write takes until ``go_on`` is set."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[str]]] = []
+        self.go_on = asyncio.Event()
+
+    async def write(self, states: Sequence[CachedState]) -> None:
+        self.calls.append(("write", [it.conversation_id for it in states]))
+        await self.go_on.wait()
+
+    async def delete(self, conversation_ids: Sequence[str]) -> int:
+        self.calls.append(("delete", sorted(conversation_ids)))
+        return len(conversation_ids)
+
+
+def seat(conversation_id: str) -> Seat:
+    return Seat(Conversation(conversation_id, Limits()))
+
+
+async def test_an_erased_state_goes_behind_its_last_write_and_before_the_next() -> None:
+    cache = Cache()
+    saver = StateSaver(cast("StateCache", cache), "host-0#1")
+    saver.save(seat("a"))
+    await asyncio.sleep(0)
+    assert cache.calls == [("write", ["a"])]  # under way
+    saver.save(seat("a"))
+    saver.save(seat("b"))
+    saver.erase("a")
+    saver.erase("c")
+    saver.save(seat("c"))  # a new one
+    cache.go_on.set()
+    await saver.drain()
+    assert cache.calls[1:] == [("delete", ["a", "c"]), ("write", ["b", "c"])]
+
+
+async def test_without_redis_there_is_nothing_to_erase() -> None:
+    saver = StateSaver(None, "host-0#1")
+    saver.erase("a")
+    await saver.drain()
