@@ -118,17 +118,18 @@ def _erased(job_id: str) -> JobView:
 
 def job_as_json(job: JobView) -> dict[str, Any]:
     """Return a job as the API shows it; times are Unix seconds."""
+    retried_by = {} if job.retried_by is None else {"retried_by": job.retried_by}
     return {
         "job_id": job.job_id,
         "conversation_id": job.conversation_id,
         "status": job.status.value,
         "reason": job.reason,
         "superseded_by": job.superseded_by,
-        "retried_by": job.retried_by,
         "message_ids": job.message_ids,
         "consolidated_messages": job.consolidated_messages,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "result": orjson.Fragment(job.result) if job.result else None,
+        **retried_by,
     }

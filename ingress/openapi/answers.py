@@ -151,8 +151,8 @@ class JobAnswer(Answer):
     reason: str | None
     superseded_by: str | None
     """The job that answers in its place."""
-    retried_by: str | None
-    """The job that tries this dead letter again."""
+    retried_by: str | None = None
+    """The job that tries this dead letter again, if there is one."""
     message_ids: list[str]
     consolidated_messages: int
     created_at: float

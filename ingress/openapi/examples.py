@@ -127,7 +127,6 @@ JOB: dict[str, Any] = {
     "status": "completed",
     "reason": None,
     "superseded_by": None,
-    "retried_by": None,
     "message_ids": ["msg_67890"],
     "consolidated_messages": 1,
     "created_at": 1699123456.8,

@@ -89,6 +89,8 @@ async def test_a_message_that_was_given_up_is_answered_after_what_was_answered_m
     # The old job stays what it was, and is no dead letter any more.
     old = await job_of(client, job_id)
     assert (old["status"], old["reason"]) == ("failed", "ai_error")
+    assert old["retried_by"] == new_job_id
+    assert "retried_by" not in job
     assert await letters_of(admin, conversation_id) == []
     answer = await enhanced(client, body)
     assert (answer["result"]["status"], answer["result"]["job_id"]) == ("completed", new_job_id)

@@ -21,7 +21,6 @@ async def test_a_job_is_shown(world: World) -> None:
         "status": "completed",
         "reason": None,
         "superseded_by": None,
-        "retried_by": None,
         "message_ids": ["a", "b"],
         "consolidated_messages": 1,
         "created_at": 1.0,
@@ -29,6 +28,11 @@ async def test_a_job_is_shown(world: World) -> None:
         "finished_at": 3.0,
         "result": {"ai_response": {}},
     }
+
+
+async def test_a_dead_letter_that_was_retried_names_the_job_that_does_it(world: World) -> None:
+    world.store.jobs[JOB] = job(JOB, retried_by="next")
+    assert (await world.get(f"/api/v1/jobs/{JOB}")).json()["retried_by"] == "next"
 
 
 async def test_the_id_may_be_written_in_capitals(world: World) -> None:
