@@ -13,6 +13,7 @@ from actors.ports import Directory, PeerUnavailable
 from actors.router import RoutingTable
 from storage.batch import Batcher, QueueFull
 from storage.codec import weight_of
+from storage.pace import Pace
 
 __all__ = ["HostLink"]
 
@@ -67,6 +68,7 @@ class HostLink:
                 partial(self._flush, host),
                 max_batch=MAX_BATCH,
                 max_queued=MAX_QUEUED,
+                pace=Pace(),
                 weigh=_weight_of,
                 max_weight=MAX_BATCH_CHARACTERS,
                 max_queued_weight=MAX_QUEUED_CHARACTERS,

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Protocol
 
 from actors.outcome import Outcome
+from storage.pace import Pace
 
 __all__ = ["OutcomeSink", "OutcomeStreams"]
 
@@ -37,6 +38,7 @@ class _Stream:
         self.characters = 0
         self.asked_at = time.monotonic()
         self.ready = asyncio.Event()
+        self.pace = Pace()
 
     def put(self, outcome: Outcome) -> None:
         self.waiting.append(outcome)
@@ -89,7 +91,10 @@ class OutcomeStreams:
                 await stream.ready.wait()
         except TimeoutError:
             return []
-        return stream.take()
+        await asyncio.sleep(stream.pace.remaining_seconds())
+        taken = stream.take()
+        stream.pace.note(len(taken))
+        return taken
 
     def _stream(self, ingress_id: str) -> _Stream:
         stream = self._streams.pop(ingress_id, None) or _Stream()

@@ -1,4 +1,4 @@
-"""The way from a process to the writers: operations of one kind travel together."""
+"""The way from a process to the writers: what is asked at the same time travels together."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ from storage.codec import (
     encode_batch,
     weight_of,
 )
+from storage.pace import Pace
+from storage.records import NewMessage
 
 __all__ = ["WriterLink"]
 
 MAX_BATCH = 500
 MAX_QUEUED = 20_000
+MAX_CALLS = 4
+"""To one writer at a time: one that waits for locked rows holds the others up for seconds."""
 CALL_TIMEOUT_SECONDS = 30.0
 
 
 class WriterLink:
     """Sends operations to the writer of their conversation and coalesces them on the way.
 
-    One call a kind and writer is under way at a time; the next batch fills meanwhile.
+    New messages travel in one call at a time, so that they are accepted in their order; all other
+    operations of a conversation wait for each other anyhow, and have a few calls to a writer.
     """
 
     def __init__(self, directory: Directory, table: Callable[[], RoutingTable]) -> None:
         self._directory = directory
         self._table = table
-        self._batchers: dict[tuple[str, type[Operation]], Batcher[Operation, Result]] = {}
+        self._batchers: dict[tuple[str, bool], Batcher[Operation, Result]] = {}
 
     async def call(self, operation: Operation) -> Result:
         """Have one operation done. Never raises for trouble: see ``StorageFailure``."""
@@ -45,23 +50,27 @@ class WriterLink:
         if writer is None:
             return StorageFailure.UNAVAILABLE
         try:
-            (result,) = await self._batcher(writer, type(operation)).submit([operation])
+            (result,) = await self._batcher(writer, isinstance(operation, NewMessage)).submit(
+                [operation]
+            )
         except QueueFull:
             return StorageFailure.OVERLOADED
         return result
 
-    def _batcher(self, writer: str, kind: type[Operation]) -> Batcher[Operation, Result]:
-        batcher = self._batchers.get((writer, kind))
+    def _batcher(self, writer: str, is_ordered: bool) -> Batcher[Operation, Result]:
+        batcher = self._batchers.get((writer, is_ordered))
         if batcher is None:
             batcher = Batcher(
                 partial(self._flush, writer),
                 max_batch=MAX_BATCH,
                 max_queued=MAX_QUEUED,
+                max_under_way=1 if is_ordered else MAX_CALLS,
+                pace=Pace(),
                 weigh=weight_of,
                 max_weight=MAX_BATCH_CHARACTERS,
                 max_queued_weight=MAX_QUEUED_CHARACTERS,
             )
-            self._batchers[writer, kind] = batcher
+            self._batchers[writer, is_ordered] = batcher
         return batcher
 
     async def _flush(self, writer: str, operations: list[Operation]) -> list[Result]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Generic, TypeVar
+
+from storage.pace import Pace
 
 __all__ = ["Batcher", "QueueFull"]
 
@@ -41,11 +44,12 @@ class _Submission(Generic[Item, Answer]):
 
 
 class Batcher(Generic[Item, Answer]):
-    """Hands items to ``flush`` in batches, in order, one batch at a time.
+    """Hands items to ``flush`` in batches, in order, ``max_under_way`` batches at a time.
 
-    While one batch is being flushed the next one fills; there is no other delay. ``flush`` returns
-    one answer an item, in order. If it raises, all callers with an item in the batch get the
-    exception. At most ``max_queued`` items wait (``QueueFull`` beyond).
+    While these are being flushed the next one fills; there is no other delay, except where ``pace``
+    holds a batch back that is not full. ``flush`` returns one answer an item, in order. If it raises,
+    all callers with an item in the batch get the exception. At most ``max_queued`` items wait
+    (``QueueFull`` beyond).
 
     Where items differ much in size, ``weigh`` says how heavy one is: a batch of more than one item
     weighs at most ``max_weight``, and what waits at most ``max_queued_weight``.
@@ -57,6 +61,8 @@ class Batcher(Generic[Item, Answer]):
         *,
         max_batch: int,
         max_queued: int,
+        max_under_way: int = 1,
+        pace: Pace | None = None,
         weigh: Callable[[Item], int] | None = None,
         max_weight: int = 0,
         max_queued_weight: int = 0,
@@ -64,13 +70,18 @@ class Batcher(Generic[Item, Answer]):
         self._flush = flush
         self._max_batch = max_batch
         self._max_queued = max_queued
+        self._max_under_way = max_under_way
+        self._pace = pace
         self._weigh = weigh
         self._max_weight = max_weight
         self._max_queued_weight = max_queued_weight
         self._queued_weight = 0
         self._queue: deque[_Submission[Item, Answer]] = deque()
         self._queued = 0
-        self._worker: asyncio.Task[None] | None = None
+        self._full = asyncio.Event()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._is_collecting = False
+        """Whether one of the workers is about to take what is queued."""
 
     @property
     def queued(self) -> int:
@@ -99,30 +110,59 @@ class Batcher(Generic[Item, Answer]):
         self._queue.append(submission)
         self._queued += len(items)
         self._queued_weight += weight
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+        if self._queued >= self._max_batch:
+            self._full.set()
+        self._collect()
         await submission.done
         return submission.answers
 
     async def drain(self) -> None:
         """Wait until nothing is queued or being flushed."""
-        while self._worker is not None:
-            await asyncio.wait([self._worker])
+        while self._workers:
+            await asyncio.wait(self._workers)
+
+    def _collect(self) -> None:
+        """Have what is queued taken, unless it will be, or as many batches as may be are under way."""
+        if not self._queue or self._is_collecting or len(self._workers) >= self._max_under_way:
+            return
+        self._is_collecting = True
+        worker = asyncio.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
         try:
-            while self._queue:
-                await self._flush_once()
-        finally:
-            self._worker = None
-            # Not empty only when this task was cancelled: nobody may wait for ever.
+            while True:
+                await self._hold_back()
+                shares, batch = self._take()
+                self._is_collecting = False
+                self._collect()
+                await self._flush_batch(shares, batch)
+                if not self._queue or self._is_collecting:
+                    return
+                self._is_collecting = True
+        except asyncio.CancelledError:
+            # Nobody may wait for ever.
+            self._is_collecting = False
             while self._queue:
                 self._queue.popleft().fail(asyncio.CancelledError())
             self._queued = 0
             self._queued_weight = 0
+            raise
 
-    async def _flush_once(self) -> None:
-        shares, batch = self._take()
+    async def _hold_back(self) -> None:
+        if self._pace is None:
+            return
+        remaining_seconds = self._pace.remaining_seconds()
+        if remaining_seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining_seconds):
+                    await self._full.wait()
+        self._pace.note(min(self._queued, self._max_batch))
+
+    async def _flush_batch(
+        self, shares: list[tuple[_Submission[Item, Answer], int]], batch: list[Item]
+    ) -> None:
         try:
             answers = await self._flush(batch)
         except BaseException as error:
@@ -156,6 +196,8 @@ class Batcher(Generic[Item, Answer]):
             self._queue.popleft()
         self._queued -= len(batch)
         self._queued_weight -= weight
+        if self._queued < self._max_batch:
+            self._full.clear()
         return shares, batch
 
     def _bearable(self, weights: list[int], start: int, end: int, weight: int) -> tuple[int, int]:
