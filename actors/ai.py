@@ -29,7 +29,7 @@ from actors.http_client import (
     Reply,
     backoff_seconds,
     loggable,
-    open_client,
+    open_transport,
     post_json,
 )
 from storage.metrics import AI_FAILURES, AI_LATENCY
@@ -78,12 +78,12 @@ class AiClient:
 
     def __init__(
         self,
-        client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         *,
         max_concurrency: int = MAX_CONCURRENCY,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._client = client or open_client()
+        self._transport = transport or open_transport()
         self._bulkheads = Bulkheads(max_concurrency)
         self._sleep = sleep
 
@@ -117,7 +117,7 @@ class AiClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _attempt(
         self, url: str, body: bytes, idempotency_key: str, timeout_seconds: float
@@ -125,7 +125,7 @@ class AiClient:
         headers = {"Idempotency-Key": idempotency_key}
         asked_at = time.monotonic()
         try:
-            reply = await post_json(self._client, url, body, headers, timeout_seconds)
+            reply = await post_json(self._transport, url, body, headers, timeout_seconds)
         except CallTimedOut as error:
             raise _AttemptFailed("ai_timeout", str(error)) from error
         except CallFailed as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,7 +22,7 @@ __all__ = [
     "Reply",
     "backoff_seconds",
     "loggable",
-    "open_client",
+    "open_transport",
     "post_json",
 ]
 
@@ -31,6 +30,16 @@ MAX_REPLY_BYTES = 1_048_576
 CONNECT_TIMEOUT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 4.0
 """Less than the 5 s after which many servers close an idle connection under the next request."""
+MAX_ADDRESSES = 1_024
+"""Read addresses that are kept."""
+
+_HEADERS = (
+    ("User-Agent", "chat-orchestrator"),
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "identity"),  # a few hundred bytes; and no bombs
+    ("Content-Type", "application/json"),
+)
+_EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT_SECONDS}}
 
 
 class CallFailed(Exception):
@@ -72,14 +81,12 @@ def _moment(text: str) -> float | None:
         return None
 
 
-def open_client() -> httpx.AsyncClient:
-    """Make a client that follows no redirect, uses no proxy of the environment, keeps no cookie.
+def open_transport() -> httpx.AsyncBaseTransport:
+    """Make a transport that follows no redirect, uses no proxy of the environment, keeps no cookie.
 
     It has no limit for connections of its own: with one, the calls to a slow address would keep
     those to all others waiting, inside their timeouts. Its users have a ``Bulkheads``.
     """
-    # At INFO it writes each address, which may hold a password.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     context = httpx.create_ssl_context()
 
     def open_session() -> aiohttp.ClientSession:
@@ -90,22 +97,11 @@ def open_client() -> httpx.AsyncClient:
         )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=context, client=open_session),
-        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
-        headers={
-            "User-Agent": "chat-orchestrator",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a few hundred bytes; and no bombs
-        },
-        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-        trust_env=False,
-    )
+    return AiohttpTransport(verify=context, client=open_session)
 
 
 async def post_json(
-    client: httpx.AsyncClient,
+    transport: httpx.AsyncBaseTransport,
     url: str,
     body: bytes,
     headers: Mapping[str, str],
@@ -113,16 +109,26 @@ async def post_json(
 ) -> Reply:
     """Send ``body`` and read the whole reply within ``timeout_seconds``.
 
+    The transport is asked without an ``httpx.AsyncClient`` around it, which would more than double
+    the cost of a call for what is not wanted here: redirects, cookies, its ways to authenticate.
+
     Raises ``CallTimedOut`` or ``CallFailed``. Cancelling it closes the connection.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
             address, credentials = _split_credentials(url)
-            all_headers = {"Content-Type": "application/json", **credentials, **headers}
-            async with client.stream(
-                "POST", address, content=body, headers=all_headers
-            ) as response:
+            request = httpx.Request(
+                "POST",
+                address,
+                headers=[*_HEADERS, *credentials, *headers.items()],
+                content=body,
+                extensions=_EXTENSIONS,
+            )
+            response = await transport.handle_async_request(request)
+            try:
                 return Reply(response.status_code, response.headers, await _read(response))
+            finally:
+                await response.aclose()
     except TimeoutError as error:
         raise CallTimedOut(f"no reply within {timeout_seconds:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
@@ -133,20 +139,23 @@ async def post_json(
         raise CallFailed(f"no reply: {type(cause).__name__}") from error
 
 
-def _split_credentials(url: str) -> tuple[httpx.URL, dict[str, str]]:
+@lru_cache(MAX_ADDRESSES)
+def _split_credentials(url: str) -> tuple[httpx.URL, list[tuple[str, str]]]:
     """Turn ``user:password@`` into the header it stands for; the transport takes one or other."""
     address = httpx.URL(url)
     if not address.userinfo:
-        return address, {}
+        return address, []
     text = f"{address.username}:{address.password}"
-    header = {"Authorization": "Basic " + b64encode(text.encode()).decode()}
-    return address.copy_with(username="", password=""), header
+    header = ("Authorization", "Basic " + b64encode(text.encode()).decode())
+    return address.copy_with(username="", password=""), [header]
 
 
 async def _read(response: httpx.Response) -> bytes | None:
+    is_encoded = "content-encoding" in response.headers
+    stream = response.aiter_bytes() if is_encoded else response.aiter_raw()
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in stream:
         size += len(chunk)
         if size > MAX_REPLY_BYTES:
             return None

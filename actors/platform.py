@@ -16,7 +16,7 @@ from actors.http_client import (
     Reply,
     backoff_seconds,
     loggable,
-    open_client,
+    open_transport,
     post_json,
 )
 from storage.delivery_records import DeliveryResult
@@ -66,10 +66,10 @@ class PlatformClient:
     def __init__(
         self,
         api_token: str | None,
-        client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._client = client or open_client()
+        self._transport = transport or open_transport()
         self._timeout_seconds = timeout_seconds
         self._headers = {"Authorization": f"Bearer {api_token}"} if api_token else {}
 
@@ -80,7 +80,7 @@ class PlatformClient:
         headers = {**self._headers, "Idempotency-Key": job_id}
         try:
             reply = await post_json(
-                self._client, bot.platform_url, body.encode(), headers, self._timeout_seconds
+                self._transport, bot.platform_url, body.encode(), headers, self._timeout_seconds
             )
         except CallFailed as error:
             attempt = DeliveryAttempt(DeliveryResult.RETRY, error=str(error))
@@ -98,7 +98,7 @@ class PlatformClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
 def delivery_body(

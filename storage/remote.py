@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.util import metrics as ray_metrics
 
+from storage.garbage import relax_garbage_collection
 from storage.log_config import configure_logging
 from storage.metric_types import Figures, Histogram, Metric
 from storage.metrics import METRICS
@@ -93,6 +94,7 @@ def actor_class(plain: type[Any], log_level: str, **options: Any) -> Any:
         def __init__(self, *arguments: object) -> None:
             name = str(options.get("name", plain.__name__))
             configure_logging(log_level, name)
+            relax_garbage_collection()
             super().__init__(*arguments)
             exporter = RayExporter(name)
             watch = partial(watch_process, self.figures, exporter)
