@@ -12,11 +12,15 @@ __all__ = ["announce"]
 
 
 def announce(outcomes: OutcomeSink, seat: Seat, tell: Tell) -> None:
-    """Tell all who wait for a message; after anything but ``STARTED`` they are forgotten."""
+    """Tell all who wait for a message (for its start, who wait for that); then they are forgotten."""
     ingresses = seat.callers.get(tell.message_id)
     if not ingresses:
         return
-    if tell.word is not Word.STARTED:
+    if tell.word is Word.STARTED:
+        ingresses = {it: hears_start for it, hears_start in ingresses.items() if hears_start}
+        if not ingresses:
+            return
+    else:
         del seat.callers[tell.message_id]
     outcome = _outcome(seat, tell)
     for ingress_id in ingresses:

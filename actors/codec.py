@@ -56,6 +56,8 @@ class Envelope(Record, frozen=True):
     reply_to: str | None = None
     """The ingress that waits for outcomes of the message, if any. One of another cluster goes by
     its host's address and its id."""
+    hears_start: bool = False
+    """Whether it waits for the word that the message's turn has started, too."""
     hops: int = 0
     """How many hosts have handed it on; the last that it may come to keeps it."""
     holder: str | None = None

@@ -10,7 +10,9 @@ from storage.redis_lease import LeaseHolder
 __all__ = ["address_of", "envelope_of", "erased"]
 
 
-def envelope_of(message: NewMessage, accepted: Accepted, reply_to: str) -> Envelope:
+def envelope_of(
+    message: NewMessage, accepted: Accepted, reply_to: str, *, hears_start: bool
+) -> Envelope:
     """Return what tells a host of a message: with its content, if it was stored just now."""
     is_new = accepted.outcome is AcceptOutcome.ACCEPTED
     return Envelope(
@@ -20,6 +22,7 @@ def envelope_of(message: NewMessage, accepted: Accepted, reply_to: str) -> Envel
         message_id=accepted.message_id,
         message=_stored(message, accepted) if is_new else None,
         reply_to=reply_to,
+        hears_start=hears_start,
     )
 
 

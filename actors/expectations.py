@@ -21,8 +21,10 @@ _Key = tuple[str, str]
 class Expectation:
     """What hosts say about one message while somebody waits for it. Enter it before routing."""
 
-    def __init__(self, book: Expectations, key: _Key) -> None:
+    def __init__(self, book: Expectations, key: _Key, *, hears_start: bool = False) -> None:
         self.key = key
+        self.hears_start = hears_start
+        """Whether the start of the message's turn is waited for, too."""
         self.epoch = 0
         self.routed_to: str | None = None
         """Owner id of the host that has taken the message in, as far as is known."""

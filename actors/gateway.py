@@ -161,14 +161,20 @@ class Gateway:
             return msgspec.structs.replace(result, outcome=AcceptOutcome.REVIVED)
         return result
 
-    def expect(self, conversation_id: str, message_id: str) -> Expectation:
-        """Listen for outcomes of a message; enter it before the message is routed."""
-        return Expectation(self._expectations, (conversation_id, message_id))
+    def expect(
+        self, conversation_id: str, message_id: str, *, hears_start: bool = False
+    ) -> Expectation:
+        """Listen for outcomes of a message, that its turn has started among them if
+        ``hears_start``; enter it before the message is routed.
+        """
+        key = conversation_id, message_id
+        return Expectation(self._expectations, key, hears_start=hears_start)
 
     def route(self, message: NewMessage, accepted: Accepted) -> None:
         """Hand a stored message to its conversation's host."""
-        envelope = envelope_of(message, accepted, self._ingress_id)
         waiting = self._expectations.of(message.conversation_id, accepted.message_id)
+        hears_start = any(it.hears_start for it in waiting)
+        envelope = envelope_of(message, accepted, self._ingress_id, hears_start=hears_start)
         for expectation in waiting:
             expectation.epoch = accepted.epoch
             self._expectations.note_bot(expectation, message.bot_id)
@@ -316,5 +322,6 @@ class Gateway:
                     epoch=waiting[0].epoch,
                     message_id=message_id,
                     reply_to=self._ingress_id,
+                    hears_start=any(it.hears_start for it in waiting),
                 )
                 await self._send(envelope, waiting)

@@ -45,10 +45,11 @@ class HandingOver:
 
 def _pokes(seat: Seat, message_ids: tuple[str, ...]) -> list[Envelope]:
     """Ask after each message, for each of its callers; at least once in all."""
-    asked: list[tuple[str | None, str | None]] = [
-        (message_id, reply_to)
+    nobody: dict[str | None, bool] = {None: False}
+    asked: list[tuple[str | None, str | None, bool]] = [
+        (message_id, reply_to, hears_start)
         for message_id in message_ids
-        for reply_to in seat.callers.get(message_id, (None,))
+        for reply_to, hears_start in (seat.callers.get(message_id) or nobody).items()
     ]
     return [
         Envelope(
@@ -57,7 +58,8 @@ def _pokes(seat: Seat, message_ids: tuple[str, ...]) -> list[Envelope]:
             epoch=seat.conversation.epoch,
             message_id=message_id,
             reply_to=reply_to,
+            hears_start=hears_start,
             hops=seat.hops + 1,
         )
-        for message_id, reply_to in asked or [(None, None)]
+        for message_id, reply_to, hears_start in asked or [(None, None, False)]
     ]

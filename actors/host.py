@@ -194,7 +194,7 @@ class ConversationHost:
         seat.hops = max(seat.hops, envelope.hops)
         message_id = envelope.message_id
         if message_id is not None and envelope.reply_to is not None:
-            seat.add_caller(message_id, envelope.reply_to)
+            seat.add_caller(message_id, envelope.reply_to, hears_start=envelope.hears_start)
         event: Event
         if envelope.message is not None:
             message = message_of(envelope.message, runner.policies)

@@ -34,7 +34,8 @@ class Seat:
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
-        self.callers: dict[str, set[str]] = {}
+        self.callers: dict[str, dict[str, bool]] = {}
+        """By message: the ingresses that wait, and whether they wait for its start too."""
         self.elsewhere_seconds: dict[str, float] = {}
         """By job: how long the AI and the platform took. See ``spend_elsewhere``."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -55,10 +56,11 @@ class Seat:
         """Id of the conversation."""
         return self.conversation.conversation_id
 
-    def add_caller(self, message_id: str, ingress_id: str) -> None:
+    def add_caller(self, message_id: str, ingress_id: str, *, hears_start: bool) -> None:
         """Remember that an ingress waits for word of a message."""
         if message_id in self.callers or len(self.callers) < MAX_CALLERS:
-            self.callers.setdefault(message_id, set()).add(ingress_id)
+            callers = self.callers.setdefault(message_id, {})
+            callers[ingress_id] = hears_start or callers.get(ingress_id, False)
 
     def spend_elsewhere(self, job_id: str, seconds: float) -> None:
         """Note time of a job that was not ours."""

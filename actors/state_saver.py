@@ -8,12 +8,15 @@ from itertools import islice
 
 from actors.conversation.phase import IN_TURN
 from actors.seat import Seat
+from storage.pace import Pace
 from storage.records import ContextEntry
 from storage.redis_state import CachedState, StateCache
 
 __all__ = ["StateSaver"]
 
 MAX_BATCH = 500
+LONGEST_PAUSE_SECONDS = 0.1
+"""Between two batches, while much changes: it is a cache, and what changes twice is written once."""
 MAX_WAITING = 20_000
 """States that wait to be written; beyond, further ones are dropped (it is a cache)."""
 
@@ -27,6 +30,8 @@ class StateSaver:
         self._changed: dict[str, Seat | CachedState] = {}
         self._erased: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._pace = Pace(longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._is_draining = False
 
     def save(self, seat: Seat) -> None:
         """Write the seat's state soon."""
@@ -50,7 +55,8 @@ class StateSaver:
             self._start()
 
     async def drain(self) -> None:
-        """Wait until all is written."""
+        """Write all that is left, and wait until it is written."""
+        self._is_draining = True
         while self._task is not None:
             await asyncio.wait([self._task])
 
@@ -63,6 +69,9 @@ class StateSaver:
             while (self._changed or self._erased) and self._cache is not None:
                 if self._erased:  # first: what has changed may be of a new conversation
                     await self._cache.delete([self._erased.pop() for _ in range(len(self._erased))])
+                if not self._is_draining:
+                    await asyncio.sleep(self._pace.remaining_seconds())
+                self._pace.note(min(len(self._changed), MAX_BATCH))
                 # The next ones are put together only once these are written: they may be long.
                 names = list(islice(self._changed, MAX_BATCH))
                 changed = [self._changed.pop(name) for name in names]

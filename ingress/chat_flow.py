@@ -66,7 +66,7 @@ class ChatFlow:
 
     async def _word_of_host(self, message: NewMessage, accepted: Accepted) -> Outcome | None:
         key = message.conversation_id, accepted.message_id
-        async with self._gateway.expect(*key) as expectation:
+        async with self._gateway.expect(*key, hears_start=True) as expectation:
             self._gateway.route(message, accepted)
             return await expectation.wait(_SPOKEN, HOST_WAIT_SECONDS)
 

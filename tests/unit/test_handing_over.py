@@ -49,7 +49,7 @@ def handing_over(told: Told) -> HandingOver:
 def seat() -> Seat:
     seat = Seat(Conversation("c", Limits()))
     seat.conversation.epoch = 7
-    seat.add_caller("m1", "ingress-1")
+    seat.add_caller("m1", "ingress-1", hears_start=True)
     return seat
 
 

@@ -81,7 +81,9 @@ class FakeGateway:
         return accepted
 
     @asynccontextmanager
-    async def expect(self, conversation_id: str, message_id: str) -> AsyncIterator[FakeExpectation]:
+    async def expect(
+        self, conversation_id: str, message_id: str, *, hears_start: bool = False
+    ) -> AsyncIterator[FakeExpectation]:
         self.calls.append(("expect", conversation_id, message_id))
         yield FakeExpectation(self)
         self.calls.append(("forget", conversation_id, message_id))
