@@ -128,7 +128,6 @@ class Batcher(Generic[Item, Answer]):
         self._is_collecting = True
         worker = asyncio.create_task(self._work())
         self._workers.add(worker)
-        worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
         try:
@@ -149,6 +148,10 @@ class Batcher(Generic[Item, Answer]):
             self._queued = 0
             self._queued_weight = 0
             raise
+        finally:
+            worker = asyncio.current_task()
+            if worker is not None:
+                self._workers.discard(worker)
 
     async def _hold_back(self) -> None:
         if self._pace is None:

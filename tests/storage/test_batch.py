@@ -143,3 +143,48 @@ async def test_a_caller_that_goes_away_disturbs_nobody() -> None:
     assert await stays == ["answer 2"]
     await subject.drain()
     assert await subject.submit([]) == []
+
+
+async def test_so_many_batches_as_allowed_are_under_way_and_the_rest_waits() -> None:
+    gates = [asyncio.Event() for _ in range(4)]
+    batches: list[list[int]] = []
+
+    async def flush(batch: list[int]) -> list[int]:
+        batches.append(batch)
+        await gates[len(batches) - 1].wait()
+        return batch
+
+    batcher = Batcher(flush, max_batch=10, max_queued=100, max_under_way=2)
+    tasks = []
+    for number in range(4):
+        tasks.append(asyncio.create_task(batcher.submit([number])))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert batches == [[0], [1]]
+    gates[1].set()
+    assert await tasks[1] == [1]
+    await asyncio.sleep(0)
+    assert batches == [[0], [1], [2, 3]]
+    assert batcher.queued == 0
+    for gate in gates:
+        gate.set()
+    assert await asyncio.gather(*tasks) == [[0], [1], [2], [3]]
+    await batcher.drain()
+
+
+async def test_what_does_not_fit_into_a_batch_goes_beside_it_where_that_is_allowed() -> None:
+    gate = asyncio.Event()
+    batches: list[list[int]] = []
+
+    async def flush(batch: list[int]) -> list[int]:
+        batches.append(batch)
+        await gate.wait()
+        return batch
+
+    batcher = Batcher(flush, max_batch=2, max_queued=100, max_under_way=2)
+    task = asyncio.create_task(batcher.submit([1, 2, 3]))
+    while len(batches) < 2:
+        await asyncio.sleep(0)
+    assert batches == [[1, 2], [3]]
+    gate.set()
+    assert await task == [1, 2, 3]

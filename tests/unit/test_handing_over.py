@@ -60,6 +60,7 @@ def poke(message_id: str | None, reply_to: str | None = None) -> Envelope:
         epoch=7,
         message_id=message_id,
         reply_to=reply_to,
+        hears_start=reply_to is not None,
         hops=1,
     )
 
