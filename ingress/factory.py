@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -33,6 +31,7 @@ from ingress.routes.metrics import metrics_routes
 from ingress.routes.openapi import openapi_routes
 from ingress.routes.system import system_routes
 from ingress.system_report import SystemReport
+from storage.garbage import relax_garbage_collection
 from storage.settings import Settings
 
 __all__ = ["assemble", "create_app", "open_application"]
@@ -47,20 +46,21 @@ def create_app(settings: Settings, gateway: Gateway) -> LifespanApplication:
 async def open_application(settings: Settings, gateway: Gateway) -> AsyncIterator[ASGIApp]:
     """Connect to the database and Redis, and serve as long as the block lasts."""
     async with open_backend(settings, gateway) as backend:
+        relax_garbage_collection()
         yield assemble(settings, backend)
 
 
-def assemble(settings: Settings, backend: Backend) -> Starlette:
-    """Return the application. Raises ``ValueError`` for an unusable ``JWT_PUBLIC_KEY``."""
+def assemble(settings: Settings, backend: Backend) -> ASGIApp:
+    """Return the application. Raises ``ValueError`` for an unusable ``JWT_PUBLIC_KEY``.
+
+    A router in our middleware, without the two that Starlette's own application puts around it:
+    every exception is answered by ours.
+    """
     endpoints = Endpoints(
         Authenticator(settings), RateLimit(settings.rate_limit), settings.max_body_bytes
     )
-    app = Starlette(
-        routes=_routes(settings, backend, endpoints), middleware=[Middleware(RequestMiddleware)]
-    )
-    app.router.redirect_slashes = False
-    app.router.default = _no_such_path
-    return app
+    routes = _routes(settings, backend, endpoints)
+    return RequestMiddleware(Router(routes, redirect_slashes=False, default=_no_such_path))
 
 
 def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[Route]:

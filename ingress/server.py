@@ -64,6 +64,7 @@ class IngressServer(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 server_header=False,
+                proxy_headers=False,  # nothing here asks where a request came from
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
             )

@@ -22,7 +22,7 @@ class Pace:
     def __init__(
         self,
         *,
-        longest_seconds: float = 0.04,
+        longest_seconds: float = 0.03,
         busy_rate: float = 400.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
