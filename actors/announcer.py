@@ -12,7 +12,7 @@ __all__ = ["announce"]
 
 
 def announce(outcomes: OutcomeSink, seat: Seat, tell: Tell) -> None:
-    """Tell all who wait for a message (for its start, who wait for that); then they are forgotten."""
+    """Tell all who wait for a message: of its start only those who want that, then for good."""
     ingresses = seat.callers.get(tell.message_id)
     if not ingresses:
         return

@@ -164,8 +164,9 @@ class Gateway:
     def expect(
         self, conversation_id: str, message_id: str, *, hears_start: bool = False
     ) -> Expectation:
-        """Listen for outcomes of a message, that its turn has started among them if
-        ``hears_start``; enter it before the message is routed.
+        """Listen for outcomes of a message; enter it before the message is routed.
+
+        ``hears_start``: that its turn has started is one of them.
         """
         key = conversation_id, message_id
         return Expectation(self._expectations, key, hears_start=hears_start)

@@ -16,7 +16,7 @@ __all__ = ["StateSaver"]
 
 MAX_BATCH = 500
 LONGEST_PAUSE_SECONDS = 0.1
-"""Between two batches, while much changes: it is a cache, and what changes twice is written once."""
+"""Between two batches, while much changes: what changes twice meanwhile is written once."""
 MAX_WAITING = 20_000
 """States that wait to be written; beyond, further ones are dropped (it is a cache)."""
 

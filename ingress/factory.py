@@ -50,7 +50,7 @@ async def open_application(settings: Settings, gateway: Gateway) -> AsyncIterato
         yield assemble(settings, backend)
 
 
-def assemble(settings: Settings, backend: Backend) -> ASGIApp:
+def assemble(settings: Settings, backend: Backend) -> RequestMiddleware:
     """Return the application. Raises ``ValueError`` for an unusable ``JWT_PUBLIC_KEY``.
 
     A router in our middleware, without the two that Starlette's own application puts around it:

@@ -51,12 +51,12 @@ class RequestMiddleware:
     """Pure ASGI. Puts ``request_id`` and ``arrived_at`` (monotonic seconds) into the scope."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         arrived_at = time.monotonic()
         request_id = request_id_of(scope)
@@ -82,7 +82,7 @@ class RequestMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             normalize_path(scope)
-            await self._app(scope, receive, answer)
+            await self.app(scope, receive, answer)
         except ClientDisconnect:
             return
         except ApiError as error:

@@ -47,9 +47,9 @@ class Batcher(Generic[Item, Answer]):
     """Hands items to ``flush`` in batches, in order, ``max_under_way`` batches at a time.
 
     While these are being flushed the next one fills; there is no other delay, except where ``pace``
-    holds a batch back that is not full. ``flush`` returns one answer an item, in order. If it raises,
-    all callers with an item in the batch get the exception. At most ``max_queued`` items wait
-    (``QueueFull`` beyond).
+    holds a batch back that is not full. ``flush`` returns one answer an item, in order. If it
+    raises, all callers with an item in the batch get the exception. At most ``max_queued`` items
+    wait (``QueueFull`` beyond).
 
     Where items differ much in size, ``weigh`` says how heavy one is: a batch of more than one item
     weighs at most ``max_weight``, and what waits at most ``max_queued_weight``.
@@ -122,7 +122,7 @@ class Batcher(Generic[Item, Answer]):
             await asyncio.wait(self._workers)
 
     def _collect(self) -> None:
-        """Have what is queued taken, unless it will be, or as many batches as may be are under way."""
+        """Have what is queued taken, unless it will be, or enough batches are under way."""
         if not self._queue or self._is_collecting or len(self._workers) >= self._max_under_way:
             return
         self._is_collecting = True

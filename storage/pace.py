@@ -15,8 +15,8 @@ MEMORY_SECONDS = 0.2
 class Pace:
     """Keeps batches apart by more the more comes: a call between actors costs as much as a turn.
 
-    What comes to an idle way goes at once. At ``busy_rate`` items a second and beyond, batches start
-    ``longest_seconds`` apart; below, in proportion.
+    What comes to an idle way goes at once. At ``busy_rate`` items a second and beyond, batches
+    start ``longest_seconds`` apart; below, in proportion.
     """
 
     def __init__(

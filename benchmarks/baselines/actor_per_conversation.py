@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from actors.http_client import open_client
 from benchmarks.baselines import tables
+from benchmarks.baselines.http_client import open_client
 
 __all__ = ["app"]
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from actors.http_client import open_client
+from benchmarks.baselines.http_client import open_client
 
 __all__ = ["app"]
 

@@ -25,8 +25,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from redis.asyncio import ConnectionPool, Redis
 
-from actors.http_client import open_client
 from benchmarks.baselines import tables
+from benchmarks.baselines.http_client import open_client
 
 __all__ = ["app"]
 

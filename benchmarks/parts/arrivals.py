@@ -42,5 +42,5 @@ async def stored_messages(writer: WriterPort, conversation_ids: Sequence[str]) -
         for message, accepted in zip(batch, results, strict=True):
             if not isinstance(accepted, Accepted) or accepted.outcome is not AcceptOutcome.ACCEPTED:
                 raise RuntimeError(f"the message was not accepted: {accepted}")
-            envelopes.append(envelope_of(message, accepted, INGRESS))
+            envelopes.append(envelope_of(message, accepted, INGRESS, hears_start=False))
     return envelopes

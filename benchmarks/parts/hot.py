@@ -96,7 +96,7 @@ class _Traffic:
                 raise TypeError(f"the message was not accepted: {accepted}")
             answered = asyncio.get_running_loop().create_future()
             self._waiting[accepted.message_id] = answered
-            await self._hosts.send(envelope_of(message, accepted, INGRESS))
+            await self._hosts.send(envelope_of(message, accepted, INGRESS, hears_start=False))
             await answered
             self._answered += 1
 

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from starlette.applications import Starlette
 
 from ingress.backend import Backend
 from ingress.factory import assemble
 from ingress.health import HealthMonitor
+from ingress.middleware import RequestMiddleware
 from storage.effective_bot import EffectiveBot
 from storage.settings import Settings
 from tests.unit.ingress.fakes import FakeBots, FakeGateway, FakeRedis, FakeStore
@@ -28,7 +28,7 @@ CHAT = "/api/v1/chat/message"
 class World:
     """The application with everything below it faked."""
 
-    app: Starlette
+    app: RequestMiddleware
     client: httpx.AsyncClient
     settings: Settings
     gateway: FakeGateway

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from ingress.auth import Scope
 from ingress.endpoint import operations_of
@@ -27,7 +27,9 @@ UNDESCRIBED = ("/docs/", "/console")
 
 
 def routes_of(world: World) -> list[Route]:
-    return [it for it in world.app.routes if isinstance(it, Route) and operations_of(it)]
+    router = world.app.app
+    assert isinstance(router, Router)
+    return [it for it in router.routes if isinstance(it, Route) and operations_of(it)]
 
 
 @pytest.fixture
