@@ -91,7 +91,8 @@ class OutcomeStreams:
                 await stream.ready.wait()
         except TimeoutError:
             return []
-        await asyncio.sleep(stream.pace.remaining_seconds())
+        if (pause_seconds := stream.pace.remaining_seconds()) > 0:
+            await asyncio.sleep(pause_seconds)
         taken = stream.take()
         stream.pace.note(len(taken))
         return taken

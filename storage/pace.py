@@ -24,11 +24,11 @@ class Pace:
         *,
         longest_seconds: float = 0.03,
         busy_rate: float = 400.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._longest_seconds = longest_seconds
         self._busy_rate = busy_rate
-        self._clock = clock
+        self._clock = clock or time.monotonic
         self._started_at = -math.inf
         self._rate = 0.0
 

@@ -86,8 +86,8 @@ def product_in_simulation(
             (storage.redis_channels, "Redis", listeners_of(store)),
             (storage.writer, "_WRITES", simulated_writes()),
             (actors.sweeper, "find_stuck", _find_none),
-            (actors.ai, "open_client", _no_client),
-            (actors.platform, "open_client", _no_client),
+            (actors.ai, "open_transport", _no_transport),
+            (actors.platform, "open_transport", _no_transport),
             (actors.ai, "post_json", services.post_json),
             (actors.platform, "post_json", services.post_json),
             (actors.router, "SHARD_COUNT", FEW_SHARDS),
@@ -144,7 +144,7 @@ async def _find_none(*_: object) -> list[object]:
     return []
 
 
-def _no_client(*_: object, **__: object) -> object:
+def _no_transport(*_: object, **__: object) -> object:
     return object()
 
 

@@ -31,14 +31,14 @@ class Services:
 
     async def post_json(
         self,
-        client: object,
+        transport: object,
         url: str,
         body: bytes,
         headers: Mapping[str, str],
         timeout_seconds: float,
     ) -> Reply:
         """Send ``body`` to one of them. Raises ``CallFailed`` or ``CallTimedOut``."""
-        del client
+        del transport
         key = headers["Idempotency-Key"]
         try:
             async with asyncio.timeout(timeout_seconds):
