@@ -79,7 +79,7 @@ class TurnWork:
             attempts=effect.attempts,
             owner_ttl_seconds=self._resources.lease_ttl_seconds,
         )
-        fate = await self._write(seat, operation)
+        fate = await self._write(seat, operation, is_awaited=effect.is_awaited)
         return None if fate is None else TurnStarted(effect.job_id, effect.call, fate)
 
     async def call_ai(self, seat: Seat, effect: CallAi) -> Event:
@@ -118,6 +118,8 @@ class TurnWork:
 
     async def commit(self, seat: Seat, effect: CommitTurn) -> Event | None:
         """Write down how the turn ended."""
+        if seat.write_order is not None and not seat.write_order.done():
+            self._resources.writer.hurry(seat.conversation_id)
         await _after(seat.write_order)
         said = _said(effect)
         message_ids = [message.message_id for message in effect.messages]
@@ -197,10 +199,14 @@ class TurnWork:
             None if fate is None else MessageSettled(effect.epoch, effect.message.message_id, fate)
         )
 
-    async def _write(self, seat: Seat, operation: Operation) -> Fate | None:
-        conversation = seat.conversation
+    async def _write(
+        self, seat: Seat, operation: Operation, *, is_awaited: bool = True
+    ) -> Fate | None:
+        conversation, writer = seat.conversation, self._resources.writer
         return fate_of(
-            await write(self._resources.writer, operation, lambda: conversation.trusted_until)
+            await write(
+                writer, operation, lambda: conversation.trusted_until, is_awaited=is_awaited
+            )
         )
 
 

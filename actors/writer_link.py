@@ -27,6 +27,7 @@ __all__ = ["WriterLink"]
 
 MAX_BATCH = 500
 MAX_QUEUED = 20_000
+PATIENCE_SECONDS = 0.03
 MAX_CALLS = 4
 """To one writer at a time: one that waits for locked rows holds the others up for seconds."""
 CALL_TIMEOUT_SECONDS = 30.0
@@ -44,20 +45,31 @@ class WriterLink:
         self._table = table
         self._batchers: dict[tuple[str, bool], Batcher[Operation, Result]] = {}
 
-    async def call(self, operation: Operation) -> Result:
-        """Have one operation done. Never raises for trouble: see ``StorageFailure``."""
+    async def call(self, operation: Operation, *, is_awaited: bool = True) -> Result:
+        """Have one operation done. Never raises for trouble: see ``StorageFailure``.
+
+        One that nothing waits for goes with the next that something waits for, or after
+        ``PATIENCE_SECONDS``: a call of its own would cost as much as all the rest of a turn.
+        """
         writer = self._table().writer_of(operation.conversation_id)
         if writer is None:
             return StorageFailure.UNAVAILABLE
         try:
-            (result,) = await self._batcher(writer, isinstance(operation, NewMessage)).submit(
-                [operation]
+            batcher = self._batcher(writer, is_ordered=isinstance(operation, NewMessage))
+            (result,) = await batcher.submit(
+                [operation], patience_seconds=0.0 if is_awaited else PATIENCE_SECONDS
             )
         except QueueFull:
             return StorageFailure.OVERLOADED
         return result
 
-    def _batcher(self, writer: str, is_ordered: bool) -> Batcher[Operation, Result]:
+    def hurry(self, conversation_id: str) -> None:
+        """Have that go now which was asked for a conversation and not awaited."""
+        writer = self._table().writer_of(conversation_id)
+        if writer is not None and (batcher := self._batchers.get((writer, False))) is not None:
+            batcher.hurry()
+
+    def _batcher(self, writer: str, *, is_ordered: bool) -> Batcher[Operation, Result]:
         batcher = self._batchers.get((writer, is_ordered))
         if batcher is None:
             batcher = Batcher(

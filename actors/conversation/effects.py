@@ -80,6 +80,8 @@ class StartTurn:
     attempts: int = 0
     """Not 0: it is tried alone, and this is the number of the next attempt, if this one does not
     end. Other messages that it held have their own jobs back."""
+    is_awaited: bool = True
+    """Whether anything waits for it: else it may go a little later, with what else is written."""
     is_exclusive: bool = False
     """The host is to begin it only when no other such turn runs there: a host that then dies has
     died of this one."""

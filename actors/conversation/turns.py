@@ -137,6 +137,9 @@ def mark(conversation: Conversation, turn: Turn) -> None:
     """
     superseded = tuple(turn.superseded_job_ids)
     ids = tuple(message.message_id for message in turn.ordered)
+    is_awaited = bool(
+        superseded or turn.is_yielding or turn.is_alone or _is_unguarded(conversation, turn)
+    )
     conversation.emit(
         StartTurn(
             conversation.epoch,
@@ -145,10 +148,11 @@ def mark(conversation: Conversation, turn: Turn) -> None:
             ids,
             superseded,
             attempts=isolation.next_attempt(conversation, turn),
+            is_awaited=is_awaited,
             is_exclusive=isolation.is_exclusive(conversation, turn),
         )
     )
-    if superseded or turn.is_yielding or turn.is_alone or _is_unguarded(conversation, turn):
+    if is_awaited:
         conversation.phase = Phase.STARTING
     else:
         _call_ai(conversation, turn)
