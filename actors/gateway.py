@@ -59,6 +59,8 @@ WATCH_TIMEOUT_SECONDS = 5.0
 READY_SECONDS = 60.0
 DELIVERIES_TIMEOUT_SECONDS = 5.0
 MAX_DELIVERIES = 1_000
+MANY_WAITING = 200
+"""Callers who wait, from which on calls go in larger batches."""
 
 
 class Gateway:
@@ -70,8 +72,8 @@ class Gateway:
         self._view = ClusterView()
         self._expectations = Expectations()
         self._accepting = 0
-        self._writer = WriterLink(directory, lambda: self._view.table)
-        self._hosts = HostLink(directory, lambda: self._view.table)
+        self._writer = WriterLink(directory, lambda: self._view.table, self._busyness)
+        self._hosts = HostLink(directory, lambda: self._view.table, self._busyness)
         self._admission = Admission(
             self._view,
             self._expectations,
@@ -236,6 +238,9 @@ class Gateway:
     def describe_actors(self) -> list[dict[str, object]]:
         """One object an actor, as the supervisor last saw it, for operators."""
         return self._view.describe_actors()
+
+    def _busyness(self) -> float:
+        return (self._accepting + len(self._expectations)) / MANY_WAITING
 
     def _notify(self, envelope: Envelope) -> None:
         """Send something that nobody waits for an answer to."""

@@ -74,7 +74,7 @@ class ConversationHost:
         self._directory = directory
         self._incarnation = uuid.uuid4().hex[:12]
         self._shards = Shards(name)
-        self._outcomes = OutcomeStreams()
+        self._outcomes = OutcomeStreams(self._busyness)
         self._starting = asyncio.Lock()
         self._runner: Runner | None = None
         self._resources: Resources | None = None
@@ -150,8 +150,8 @@ class ConversationHost:
         resources = Resources(
             owner=owner,
             settings=settings,
-            writer=WriterLink(self._directory, lambda: self._shards.table),
-            hosts=HostLink(self._directory, lambda: self._shards.table),
+            writer=WriterLink(self._directory, lambda: self._shards.table, self._busyness),
+            hosts=HostLink(self._directory, lambda: self._shards.table, self._busyness),
             redis=redis,
             database=database,
             services=Services(settings),
@@ -173,6 +173,9 @@ class ConversationHost:
             self._spawn(keep_running("hear_far_hosts", hear))
         self._resources, self._runner = resources, runner
         log.info("host_started", host=self._name, owner=owner)
+
+    def _busyness(self) -> float:
+        return self._runner.load.busyness() if self._runner is not None else 0.0
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -13,7 +13,7 @@ from actors.ports import Directory, PeerUnavailable
 from actors.router import RoutingTable
 from storage.batch import Batcher, QueueFull
 from storage.codec import weight_of
-from storage.pace import Pace
+from storage.pace import Busyness, Pace, never_busy
 
 __all__ = ["HostLink"]
 
@@ -33,9 +33,15 @@ class HostLink:
     it again.
     """
 
-    def __init__(self, directory: Directory, table: Callable[[], RoutingTable]) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        table: Callable[[], RoutingTable],
+        busyness: Busyness = never_busy,
+    ) -> None:
         self._directory = directory
         self._table = table
+        self._busyness = busyness
         self._batchers: dict[str, Batcher[Envelope, bool]] = {}
 
     async def send(self, envelope: Envelope, host: str | None = None) -> bool:
@@ -68,7 +74,7 @@ class HostLink:
                 partial(self._flush, host),
                 max_batch=MAX_BATCH,
                 max_queued=MAX_QUEUED,
-                pace=Pace(),
+                pace=Pace(self._busyness),
                 weigh=_weight_of,
                 max_weight=MAX_BATCH_CHARACTERS,
                 max_queued_weight=MAX_QUEUED_CHARACTERS,

@@ -13,6 +13,8 @@ __all__ = ["MAX_CHARACTERS", "HostLoad", "is_idle"]
 
 MAX_CHARACTERS = 134_217_728
 """Texts in the memory of one host, past which messages for it are refused."""
+MANY_BUSY = 100
+"""Conversations with work, from which on calls go in larger batches."""
 
 _TAKING = frozenset({Phase.ACQUIRING, Phase.CLAIMING})
 
@@ -48,6 +50,10 @@ class HostLoad:
         self.redis_leases = 0
         self.database_leases = 0
         self._shares: dict[str, _Share] = {}
+
+    def busyness(self) -> float:
+        """See ``storage.pace``."""
+        return self.busy / MANY_BUSY
 
     def note(self, seat: Seat) -> None:
         """Take in how a conversation is now."""

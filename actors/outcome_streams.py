@@ -8,7 +8,7 @@ from collections import deque
 from typing import Protocol
 
 from actors.outcome import Outcome
-from storage.pace import Pace
+from storage.pace import Busyness, Pace, never_busy
 
 __all__ = ["OutcomeSink", "OutcomeStreams"]
 
@@ -33,12 +33,12 @@ class OutcomeSink(Protocol):
 
 
 class _Stream:
-    def __init__(self) -> None:
+    def __init__(self, busyness: Busyness) -> None:
         self.waiting: deque[Outcome] = deque()
         self.characters = 0
         self.asked_at = time.monotonic()
         self.ready = asyncio.Event()
-        self.pace = Pace()
+        self.pace = Pace(busyness)
 
     def put(self, outcome: Outcome) -> None:
         self.waiting.append(outcome)
@@ -71,7 +71,8 @@ class _Stream:
 class OutcomeStreams:
     """A bounded queue of outcomes for each ingress; the least recently used is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, busyness: Busyness = never_busy) -> None:
+        self._busyness = busyness
         self._streams: dict[str, _Stream] = {}
 
     def put(self, ingress_id: str, outcome: Outcome) -> None:
@@ -93,12 +94,11 @@ class OutcomeStreams:
             return []
         if (pause_seconds := stream.pace.remaining_seconds()) > 0:
             await asyncio.sleep(pause_seconds)
-        taken = stream.take()
-        stream.pace.note(len(taken))
-        return taken
+        stream.pace.note_start()
+        return stream.take()
 
     def _stream(self, ingress_id: str) -> _Stream:
-        stream = self._streams.pop(ingress_id, None) or _Stream()
+        stream = self._streams.pop(ingress_id, None) or _Stream(self._busyness)
         self._streams[ingress_id] = stream
         if len(self._streams) > MAX_STREAMS:
             del self._streams[next(iter(self._streams))]

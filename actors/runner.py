@@ -48,7 +48,9 @@ class Runner:
         self.load = HostLoad()
         self.resources = resources
         redis = resources.redis
-        self.states = StateSaver(redis.states if redis is not None else None, resources.owner)
+        self.states = StateSaver(
+            redis.states if redis is not None else None, resources.owner, self.load.busyness
+        )
         activation = Activation(resources, self.policies, self._limits.waiting_messages)
         turns = TurnWork(resources)
         self._trials = turns.trials

@@ -8,7 +8,7 @@ from itertools import islice
 
 from actors.conversation.phase import IN_TURN
 from actors.seat import Seat
-from storage.pace import Pace
+from storage.pace import Busyness, Pace, never_busy
 from storage.records import ContextEntry
 from storage.redis_state import CachedState, StateCache
 
@@ -16,7 +16,7 @@ __all__ = ["StateSaver"]
 
 MAX_BATCH = 500
 LONGEST_PAUSE_SECONDS = 0.1
-"""Between two batches, while much changes: what changes twice meanwhile is written once."""
+"""Between two batches, while much is under way: what changes twice meanwhile is written once."""
 MAX_WAITING = 20_000
 """States that wait to be written; beyond, further ones are dropped (it is a cache)."""
 
@@ -24,13 +24,15 @@ MAX_WAITING = 20_000
 class StateSaver:
     """Writes the states of the seats that changed, one pipeline at a time."""
 
-    def __init__(self, cache: StateCache | None, owner: str) -> None:
+    def __init__(
+        self, cache: StateCache | None, owner: str, busyness: Busyness = never_busy
+    ) -> None:
         self._cache = cache
         self._owner = owner
         self._changed: dict[str, Seat | CachedState] = {}
         self._erased: set[str] = set()
         self._task: asyncio.Task[None] | None = None
-        self._pace = Pace(longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._pace = Pace(busyness, longest_seconds=LONGEST_PAUSE_SECONDS)
         self._is_draining = False
 
     def save(self, seat: Seat) -> None:
@@ -72,7 +74,7 @@ class StateSaver:
                     await asyncio.sleep(pause_seconds)
                 if self._erased:  # first: what has changed may be of a new conversation
                     await self._cache.delete([self._erased.pop() for _ in range(len(self._erased))])
-                self._pace.note(min(len(self._changed), MAX_BATCH))
+                self._pace.note_start()
                 # The next ones are put together only once these are written: they may be long.
                 names = list(islice(self._changed, MAX_BATCH))
                 changed = [self._changed.pop(name) for name in names]

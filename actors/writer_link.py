@@ -20,7 +20,7 @@ from storage.codec import (
     encode_batch,
     weight_of,
 )
-from storage.pace import Pace
+from storage.pace import Busyness, Pace, never_busy
 from storage.records import NewMessage
 
 __all__ = ["WriterLink"]
@@ -40,9 +40,15 @@ class WriterLink:
     operations of a conversation wait for each other anyhow, and have a few calls to a writer.
     """
 
-    def __init__(self, directory: Directory, table: Callable[[], RoutingTable]) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        table: Callable[[], RoutingTable],
+        busyness: Busyness = never_busy,
+    ) -> None:
         self._directory = directory
         self._table = table
+        self._busyness = busyness
         self._batchers: dict[tuple[str, bool], Batcher[Operation, Result]] = {}
 
     async def call(self, operation: Operation, *, is_awaited: bool = True) -> Result:
@@ -77,7 +83,7 @@ class WriterLink:
                 max_batch=MAX_BATCH,
                 max_queued=MAX_QUEUED,
                 max_under_way=1 if is_ordered else MAX_CALLS,
-                pace=Pace(),
+                pace=Pace(self._busyness),
                 weigh=weight_of,
                 max_weight=MAX_BATCH_CHARACTERS,
                 max_queued_weight=MAX_QUEUED_CHARACTERS,

@@ -181,7 +181,7 @@ class Batcher(Generic[Item, Answer]):
             with suppress(TimeoutError):
                 async with asyncio.timeout(remaining_seconds):
                     await self._full.wait()
-        self._pace.note(min(self._queued, self._max_batch))
+        self._pace.note_start()
 
     async def _flush_batch(
         self, shares: list[tuple[_Submission[Item, Answer], int]], batch: list[Item]

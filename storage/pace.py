@@ -1,4 +1,4 @@
-"""How long to hold a batch back: not at all while little comes, a little while much does."""
+"""How long to hold a batch back: not at all while little is under way, a little while much is."""
 
 from __future__ import annotations
 
@@ -6,41 +6,37 @@ import math
 import time
 from collections.abc import Callable
 
-__all__ = ["Pace"]
+__all__ = ["Busyness", "Pace", "never_busy"]
 
-MEMORY_SECONDS = 0.2
-"""What came longer ago hardly counts."""
+Busyness = Callable[[], float]
+"""How much is under way in a process: from 0, nothing, to 1 and beyond, much."""
+
+LONGEST_SECONDS = 0.03
 
 
 class Pace:
-    """Keeps batches apart by more the more comes: a call between actors costs as much as a turn.
+    """Keeps batches apart by more the more is under way.
 
-    What comes to an idle way goes at once. At ``busy_rate`` items a second and beyond, batches
-    start ``longest_seconds`` apart; below, in proportion.
+    A call between actors costs about as much processor time as all else that is done for a message.
+    While little is under way what counts is that each batch goes at once, and there is time for
+    that; while much is, that fewer of them go: what waits is answered sooner for it.
     """
 
-    def __init__(
-        self,
-        *,
-        longest_seconds: float = 0.03,
-        busy_rate: float = 400.0,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
+    def __init__(self, busyness: Busyness, *, longest_seconds: float = LONGEST_SECONDS) -> None:
+        self._busyness = busyness
         self._longest_seconds = longest_seconds
-        self._busy_rate = busy_rate
-        self._clock = clock or time.monotonic
         self._started_at = -math.inf
-        self._rate = 0.0
 
-    def note(self, items: int) -> None:
-        """A batch of so many items starts now."""
-        now = self._clock()
-        elapsed = max(now - self._started_at, 1e-6)
-        weight = -math.expm1(-elapsed / MEMORY_SECONDS)
-        self._rate += weight * (items / elapsed - self._rate)
-        self._started_at = now
+    def note_start(self) -> None:
+        """A batch starts now."""
+        self._started_at = time.monotonic()
 
     def remaining_seconds(self) -> float:
         """Return how long the next batch is to wait from now on; 0 if it is not."""
-        interval = self._longest_seconds * min(1.0, self._rate / self._busy_rate)
-        return max(0.0, self._started_at + interval - self._clock())
+        interval_seconds = self._longest_seconds * min(1.0, self._busyness())
+        return max(0.0, self._started_at + interval_seconds - time.monotonic())
+
+
+def never_busy() -> float:
+    """Hold nothing back."""
+    return 0.0
