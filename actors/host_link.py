@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from actors.codec import Envelope, encode_envelopes
+from actors.codec import Envelope, EnvelopeKind, encode_envelopes
 from actors.ports import Directory, PeerUnavailable
 from actors.router import RoutingTable
 from storage.batch import Batcher, QueueFull
@@ -52,7 +52,8 @@ class HostLink:
                 return False
             host = target.name
         try:
-            (taken,) = await self._batcher(host).submit([envelope])
+            is_urgent = envelope.kind not in (EnvelopeKind.MESSAGE, EnvelopeKind.POKE)
+            (taken,) = await self._batcher(host).submit([envelope], is_urgent=is_urgent)
         except QueueFull:
             return False
         return taken

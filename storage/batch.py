@@ -78,7 +78,7 @@ class Batcher(Generic[Item, Answer]):
         self._queued_weight = 0
         self._queue: deque[_Submission[Item, Answer]] = deque()
         self._queued = 0
-        self._full = asyncio.Event()
+        self._released = asyncio.Event()
         self._workers: set[asyncio.Task[None]] = set()
         self._is_collecting = False
         """Whether one of the workers is about to take what is queued."""
@@ -96,10 +96,13 @@ class Batcher(Generic[Item, Answer]):
         is_heavy = self._weigh is not None and self._queued_weight * 2 >= self._max_queued_weight
         return is_heavy or self._queued * 2 >= self._max_queued
 
-    async def submit(self, items: Sequence[Item], *, patience_seconds: float = 0.0) -> list[Answer]:
+    async def submit(
+        self, items: Sequence[Item], *, patience_seconds: float = 0.0, is_urgent: bool = False
+    ) -> list[Answer]:
         """Have ``items`` flushed and return their answers. Raises ``QueueFull``.
 
-        For so long they may wait for others that are to go at once.
+        For ``patience_seconds`` they may wait for others that are to go at once. Urgent ones, and
+        all that is queued with them, are not held back.
         """
         if not items:
             return []
@@ -115,8 +118,8 @@ class Batcher(Generic[Item, Answer]):
         self._queue.append(submission)
         self._queued += len(items)
         self._queued_weight += weight
-        if self._queued >= self._max_batch:
-            self._full.set()
+        if is_urgent or self._queued >= self._max_batch:
+            self._released.set()
         if patience_seconds <= 0 or self._queued >= self._max_batch:
             self.hurry()
             await submission.done
@@ -180,7 +183,7 @@ class Batcher(Generic[Item, Answer]):
         if remaining_seconds > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(remaining_seconds):
-                    await self._full.wait()
+                    await self._released.wait()
         self._pace.note_start()
 
     async def _flush_batch(
@@ -220,7 +223,7 @@ class Batcher(Generic[Item, Answer]):
         self._queued -= len(batch)
         self._queued_weight -= weight
         if self._queued < self._max_batch:
-            self._full.clear()
+            self._released.clear()
         self._is_due = self._is_due and bool(self._queue)
         return shares, batch
 

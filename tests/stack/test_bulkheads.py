@@ -154,6 +154,17 @@ async def test_who_waits_for_a_slow_ai_can_be_cancelled_and_gives_way_to_a_perso
         merged = asyncio.create_task(
             traffic.send(message(for_restart, "one more", metadata=metadata))
         )
+        # Their callers are told by the host, which has taken them out of the line then.
+        known = [
+            body["message_id"]
+            for body in traffic.bodies.values()
+            if body["conversation_id"] in (for_person, for_cancel)
+        ]
+
+        async def are_told() -> bool:
+            return all(it in traffic.results for it in known)
+
+        await wait_for(are_told, what="word of the two that are over")
         assert not any(stubs.ai_calls(it) for it in (for_person, for_cancel))
         release()
         await held

@@ -61,3 +61,20 @@ async def test_a_full_batch_is_not_held_back() -> None:
     await batcher.submit([4])
     await asyncio.gather(*held)
     assert batches == [[1], [2, 3, 4]]
+
+
+async def test_what_is_urgent_takes_what_was_held_back_with_it() -> None:
+    batches: list[list[int]] = []
+
+    async def flush(batch: list[int]) -> list[int]:
+        batches.append(batch)
+        return batch
+
+    slow = Pace(lambda: 1.0, longest_seconds=3600)
+    batcher = Batcher(flush, max_batch=10, max_queued=10, pace=slow)
+    await batcher.submit([1])
+    held = asyncio.create_task(batcher.submit([2]))
+    await asyncio.sleep(0)
+    await batcher.submit([3], is_urgent=True)
+    await held
+    assert batches == [[1], [2, 3]]
