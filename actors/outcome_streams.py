@@ -92,9 +92,7 @@ class OutcomeStreams:
                 await stream.ready.wait()
         except TimeoutError:
             return []
-        if (pause_seconds := stream.pace.remaining_seconds()) > 0:
-            await asyncio.sleep(pause_seconds)
-        stream.pace.note_start()
+        await stream.pace.wait()
         return stream.take()
 
     def _stream(self, ingress_id: str) -> _Stream:

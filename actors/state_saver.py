@@ -69,12 +69,10 @@ class StateSaver:
     async def _write(self) -> None:
         try:
             while (self._changed or self._erased) and self._cache is not None:
-                pause_seconds = 0.0 if self._is_draining else self._pace.remaining_seconds()
-                if pause_seconds > 0:
-                    await asyncio.sleep(pause_seconds)
+                if not self._is_draining:
+                    await self._pace.wait()
                 if self._erased:  # first: what has changed may be of a new conversation
                     await self._cache.delete([self._erased.pop() for _ in range(len(self._erased))])
-                self._pace.note_start()
                 # The next ones are put together only once these are written: they may be long.
                 names = list(islice(self._changed, MAX_BATCH))
                 changed = [self._changed.pop(name) for name in names]

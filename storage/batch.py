@@ -162,8 +162,7 @@ class Batcher(Generic[Item, Answer]):
                 if not self._is_due or self._is_collecting:
                     return
                 self._is_collecting = True
-        except asyncio.CancelledError:
-            # Nobody may wait for ever.
+        except BaseException:  # it was cancelled, say: nobody may wait for ever
             self._is_collecting = False
             while self._queue:
                 self._queue.popleft().fail(asyncio.CancelledError())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -30,6 +31,12 @@ class Pace:
     def note_start(self) -> None:
         """A batch starts now."""
         self._started_at = time.monotonic()
+
+    async def wait(self) -> None:
+        """Wait as long as the next batch is to, and note that it starts."""
+        if (remaining_seconds := self.remaining_seconds()) > 0:
+            await asyncio.sleep(remaining_seconds)
+        self.note_start()
 
     def remaining_seconds(self) -> float:
         """Return how long the next batch is to wait from now on; 0 if it is not."""
