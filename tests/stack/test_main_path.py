@@ -47,7 +47,13 @@ async def test_a_running_turn_is_guarded_by_a_lease_in_redis_that_is_renewed(
     row = await inside.conversation(conversation_id)
     assert row["owner"] == lease["owner"]
     assert row["lock_id"] == lease["lock_id"]
-    assert str(row["running_job_id"]) == turn.job_id
+
+    # The AI is not kept waiting for the word that the turn began.
+    async def is_under_way() -> bool:
+        row = await inside.conversation(conversation_id)
+        return str(row["running_job_id"]) == turn.job_id
+
+    await wait_for(is_under_way, what="the database says which turn is under way")
     assert 0 < await inside.lease_milliseconds(conversation_id) <= LEASE_SECONDS * 1000
 
     left = await inside.lease_milliseconds(conversation_id)
