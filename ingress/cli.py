@@ -1,9 +1,11 @@
-"""The command line: ``chat-orchestrator up | migrate | status``."""
+"""The command line: ``chat-orchestrator up | migrate | status | chat``."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import uuid
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,8 +13,12 @@ import uvloop
 
 from ingress.greeting import greeting
 from ingress.run_file import RAY_TOKEN_VARIABLE, RunFile, join_running
+from ingress.running_server import NoServerFound, find_server
 from ingress.server import PortInUse, bind_listener
 from ingress.status import ServerNotReached, describe, fetch_status
+from ingress.terminal.chat_client import ChatFailed
+from ingress.terminal.run_chat import run_chat
+from ingress.terminal.screen import PIPE_PAUSE_SECONDS, open_screen
 from ingress.up import StartFailed, api_url_of, run_everything
 from storage.embedded import AlreadyRunning
 from storage.log_config import configure_logging
@@ -91,20 +97,45 @@ def migrate() -> None:
 @app.command()
 def status() -> None:
     """Show hosts, leases and queues of the running server."""
-    settings = join_running(_settings(), os.environ)
-    running = RunFile.read(settings.data_dir)
-    if settings.admin_access_token is None:
-        _fail(
-            "no server runs on this data folder; start one with `chat-orchestrator up`, or set "
-            "API_HOST, API_PORT and ADMIN_ACCESS_TOKEN"
-        )
-    url = running.api_url if running else api_url_of(settings)
     try:
-        found = fetch_status(url, settings.admin_access_token.get_secret_value())
-    except ServerNotReached as error:
+        server = find_server(_settings())
+        if server.admin_token is None:
+            _fail(f"set ADMIN_ACCESS_TOKEN to the one of {server.url}")
+        found = fetch_status(server.url, server.admin_token.get_secret_value())
+    except (NoServerFound, ServerNotReached) as error:
         _fail(str(error))
-    typer.echo(f"Server       {url}")
+    typer.echo(f"Server       {server.url}")
     typer.echo(describe(found))
+
+
+@app.command()
+def chat(
+    bot: Annotated[str | None, typer.Option(help="The bot to talk to.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(help="Go on with this conversation.", show_default="a new one")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The server.", show_default="the one that runs here")
+    ] = None,
+    pause: Annotated[
+        float, typer.Option(help="Seconds between lines that come from a pipe.", min=0)
+    ] = PIPE_PAUSE_SECONDS,
+) -> None:
+    """Talk to the bot; turns, merges and actions are shown as they happen. Ctrl-D ends it.
+
+    What is typed while the bot is busy waits for its next turn, as on the platform. Lines may come
+    from a pipe as well.
+    """
+    conversation_id = conversation or f"chat_{uuid.uuid4().hex[:12]}"
+    try:
+        server = find_server(_settings(), url)
+        token = server.any_token.get_secret_value()
+        asyncio.run(run_chat(open_screen(pause), server.url, token, conversation_id, bot))
+    except (NoServerFound, ChatFailed) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("")
+    typer.echo(f"Go on with: chat-orchestrator chat --conversation {shlex.quote(conversation_id)}")
 
 
 def main() -> None:

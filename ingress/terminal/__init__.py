@@ -1,0 +1,1 @@
+"""What people at a terminal see: the chat, and how far a long command has come."""
