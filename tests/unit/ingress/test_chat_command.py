@@ -16,6 +16,7 @@ from ingress.terminal.narration import Line
 from ingress.terminal.run_chat import run_chat
 from ingress.terminal.screen import Left, PipeScreen
 from storage.processes import free_port
+from tests.stack.server import wait_for
 from tests.unit.terminal_server import JOB_1, JOB_2, TOKEN, TerminalServer, answered, job
 
 pytestmark = pytest.mark.usefixtures("_no_pauses")
@@ -62,6 +63,15 @@ async def talk(server: TerminalServer, *typed: Any, bot: str | None = None) -> P
     screen = PretendedScreen(*typed)
     await run_chat(screen, server.url, TOKEN, "conv", bot)
     return screen
+
+
+def sent(server: TerminalServer, count: int) -> Callable[[], Any]:
+    """Return what waits until so many messages have come."""
+
+    async def are_sent() -> bool:
+        return len(server.bodies) >= count
+
+    return lambda: wait_for(are_sent, what=f"{count} messages are sent")
 
 
 def completed(text: str, job_id: str = JOB_1, **fields: Any) -> dict[str, Any]:
@@ -114,20 +124,12 @@ async def test_what_is_typed_while_a_turn_runs_is_sent_and_its_merge_is_shown(
         ]
     ]
 
-    async def all_are_sent() -> None:
-        while len(server.bodies) < 3:
-            await asyncio.sleep(0.01)
-
-    async def first_is_sent() -> None:
-        while len(server.bodies) < 1:
-            await asyncio.sleep(0.01)
-
     async def release() -> None:
         server.hold["one"].set()
 
-    screen = await talk(server, "one", first_is_sent, "two", "three", all_are_sent, release)
+    one_is_sent, all_are_sent = sent(server, 1), sent(server, 3)
+    screen = await talk(server, "one", one_is_sent, "two", "three", all_are_sent, release)
 
-    assert [it["message_content"] for it in server.bodies][0] == "one"
     assert screen.text.count("a turn is running; this waits for the turn 22222222") == 2
     assert screen.text.count("turn 22222222 runs with 2 messages merged") == 1
     assert screen.text.count("bot: to one") == 1
@@ -193,8 +195,10 @@ async def test_what_the_server_never_takes_is_said_and_the_chat_goes_on(
     server.answers = [422, completed("Good day")]
 
     async def refused() -> None:
-        while len(server.answers) > 1 or screen.under_way():
-            await asyncio.sleep(0.01)
+        async def is_over() -> bool:
+            return bool(server.bodies) and screen.under_way() == 0
+
+        await wait_for(is_over)
 
     screen = PretendedScreen("x", refused, "Hello")
     await run_chat(screen, server.url, TOKEN, "conv", None)
@@ -229,11 +233,9 @@ async def test_who_leaves_does_not_wait(server: TerminalServer) -> None:
     server.answers = [completed("never seen")]
 
     async def leave() -> None:
-        while not server.bodies:
-            await asyncio.sleep(0.01)
         raise Left
 
-    screen = await talk(server, "Hello", leave)
+    screen = await talk(server, "Hello", sent(server, 1), leave)
     assert "never seen" not in screen.text
     assert screen.under_way() == 0
     server.hold["Hello"].set()
