@@ -20,6 +20,8 @@ __all__ = ["Left", "PipeScreen", "Screen", "TerminalScreen", "open_screen"]
 
 PIPE_PAUSE_SECONDS = 0.3
 """Between two lines of a pipe. Sent all at once they could arrive in another order."""
+REFRESH_SECONDS = 0.5
+"""How often the line below what is typed is brought up to date."""
 
 _LABELS = {Tone.BOT: "bot> ", Tone.ACTION: "  -> ", Tone.NOTE: "  .  ", Tone.TROUBLE: "  !  "}
 _STYLES = {Tone.BOT: "bold green", Tone.ACTION: "cyan", Tone.NOTE: "dim", Tone.TROUBLE: "red"}
@@ -50,13 +52,15 @@ class TerminalScreen:
 
     def __init__(self) -> None:
         self._console = Console(force_terminal=True, highlight=False, soft_wrap=True)
-        self._session: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._session: PromptSession[str] = PromptSession(
+            erase_when_done=True,
+            refresh_interval=REFRESH_SECONDS,
+        )
         self._under_way: Callable[[], int] = lambda: 0
 
     def show(self, line: Line) -> None:
         """Show something, above what is being typed."""
         self._console.print(_with_label(line, is_styled=True))
-        self._session.app.invalidate()  # the count below it may have changed
 
     @contextmanager
     def opened(self, under_way: Callable[[], int]) -> Iterator[None]:

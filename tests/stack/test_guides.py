@@ -1,0 +1,149 @@
+"""The guides do what they say: their commands are run against the shared stack, as they stand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.guides import ROOT, Command, commands, problems_of, told_of
+from tests.stack.ask import say
+from tests.stack.bots import put_bot
+from tests.stack.server import ADMIN_TOKEN, MESSAGES_TOKEN, Server, free_port, wait_for
+from tests.stack.stubs import Stubs
+
+SLOW_SECONDS = 2.0
+"""As long as the simulated AI takes, which the guides are written with."""
+LONGEST_COMMAND_SECONDS = 60
+
+PRELUDE = f"""
+set -euo pipefail
+chat-orchestrator() {{ {sys.executable} -m ingress.cli "$@"; }}
+server="$SERVER_URL"
+"""
+"""What a guide's reader has done before."""
+
+
+@pytest.fixture
+def slow_ai(stubs: Stubs) -> Iterator[None]:
+    stubs.slowdown_seconds = SLOW_SECONDS
+    yield
+    stubs.slowdown_seconds = 0.0
+
+
+def environment_of(server: Server) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    return kept | {
+        "SERVER_URL": server.url,
+        "DATA_DIR": str(server.data_dir),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "1",
+        "PANCAKE_ACCESS_TOKEN": MESSAGES_TOKEN,
+        "ADMIN_ACCESS_TOKEN": ADMIN_TOKEN,
+    }
+
+
+def run_guide(guide: str, server: Server, place: Path) -> Iterator[tuple[Command, str]]:
+    """Run the commands of a guide in one shell, as a reader does; yield each with its output."""
+    found = commands(guide)
+    outputs = [place / f"{number}.out" for number in range(len(found))]
+    script = PRELUDE
+    for command, output in zip(found, outputs, strict=True):
+        script += f"{{\n{command.text}}} > {output}\n"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=place,
+        env=environment_of(server),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_COMMAND_SECONDS * len(found),
+        check=False,
+    )
+    ran = sum(it.exists() for it in outputs)
+    assert done.returncode == 0, f"{guide}:{found[ran - 1].line}\n{done.stderr}"
+    for command, output in zip(found, outputs, strict=True):
+        yield command, output.read_text()
+
+
+def check(guide: str, command: Command, output: str) -> None:
+    where = f"{guide}:{command.line}"
+    if command.output_kind == "json":
+        printed = output.strip().splitlines()[-1]
+        assert list(problems_of(json.loads(command.output), json.loads(printed))) == [], where
+    elif command.output_kind == "text":
+        assert told_of(output) == told_of(command.output), where
+
+
+def test_the_commands_for_a_platform_do_what_the_guide_says(
+    server: Server, tmp_path: Path
+) -> None:
+    for command, output in run_guide("docs/WEBHOOK.md", server, tmp_path):
+        check("docs/WEBHOOK.md", command, output)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("slow_ai")
+def test_the_commands_about_bots_do_what_the_guide_says(server: Server, tmp_path: Path) -> None:
+    answers = {}
+    for command, output in run_guide("docs/BOTS.md", server, tmp_path):
+        check("docs/BOTS.md", command, output)
+        for bot in ("orders", "patient", "strict", "calm"):
+            if f"--bot {bot}" in command.text:
+                answers[bot] = sum(line.startswith("bot> ") for line in output.splitlines())
+    assert answers == {"orders": 3, "patient": 1, "strict": 1, "calm": 1}
+
+
+@asynccontextmanager
+async def example_service() -> AsyncIterator[str]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(ROOT / "examples/ai_service.py"), str(port)])
+    try:
+
+        async def listens() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return False
+            writer.close()
+            await writer.wait_closed()
+            return True
+
+        await wait_for(listens, what="the example listens")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_the_example_of_an_ai_service_answers(
+    client: httpx.AsyncClient, admin: httpx.AsyncClient, conversation_id: str
+) -> None:
+    async with example_service() as url:
+        bot_id = f"example-{conversation_id}"
+        await put_bot(admin, bot_id, name="Example", ai_core={"url": url})
+        results: list[dict[str, Any]] = []
+
+        async def is_known() -> bool:
+            metadata = {"bot_id": bot_id}
+            results.append(await say(client, conversation_id, "Xin chào", metadata=metadata))
+            return bool(results[-1]["ai_response"]["model_used"] == "example")
+
+        await wait_for(is_known, what="the bot is known")
+        text = results[-1]["ai_response"]["response_text"]
+        assert text == "Example has read: Xin chào"
+
+
+def test_the_example_is_the_one_that_the_guide_shows() -> None:
+    example = (ROOT / "examples/ai_service.py").read_text()
+    _, _, code = example.partition('"""\n\n')
+    assert code in (ROOT / "docs/AI_SERVICE.md").read_text()
