@@ -12,7 +12,7 @@ __all__ = ["ROOT", "Command", "blocks", "commands", "problems_of", "told_of"]
 
 ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ID = re.compile(r"\b(?:[0-9a-f]{12}|[0-9a-f]{8})\b")
+_ID = re.compile(r"(?<![0-9a-z])(?:[0-9a-f]{12}|[0-9a-f]{8})(?![0-9a-z])")
 _NUMBER = re.compile(r"\d+\.\d+|:\d{4,5}\b")
 _VARIES = "…"
 
