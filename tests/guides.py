@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,20 @@ class Command:
     output: str = field(default="")
 
 
-def blocks(guide: str) -> Iterator[tuple[int, str, str]]:
-    """Yield line, language and text of each code block of a guide."""
+def blocks(guide: str, section: str = "") -> Iterator[tuple[int, str, str]]:
+    """Yield line, language and text of each code block of a guide, or of one ``##`` of it."""
     text = (ROOT / guide).read_text()
-    for found in _FENCE.finditer(text):
+    start = text.index(f"\n## {section}\n") + 1 if section else 0
+    end = text.find("\n## ", start) if section else -1
+    for found in _FENCE.finditer(text, start, end if end > 0 else len(text)):
         yield text.count("\n", 0, found.start()) + 1, found[1], found[2]
 
 
-def commands(guide: str) -> list[Command]:
+def commands(guide: str, section: str = "") -> list[Command]:
     """Return the commands of a guide (``sh`` blocks are for people only)."""
     found: list[Command] = []
     may_be_output = False
-    for line, kind, text in blocks(guide):
+    for line, kind, text in blocks(guide, section):
         if kind == "bash":
             found.append(Command(line, text))
         elif kind in ("json", "text") and may_be_output:
@@ -49,21 +51,15 @@ def commands(guide: str) -> list[Command]:
 
 def problems_of(expected: Any, actual: Any, place: str = "") -> Iterator[str]:
     """Yield where a JSON value is not as a guide shows it; what it does not show may be there."""
-    if isinstance(expected, Mapping):
-        if not isinstance(actual, Mapping):
-            yield f"{place}: {actual!r} is no object"
-            return
-        for name, value in expected.items():
-            if name not in actual:
-                yield f"{place}.{name}: is missing"
-            else:
-                yield from problems_of(value, actual[name], f"{place}.{name}")
-    elif isinstance(expected, Sequence) and not isinstance(expected, str):
-        if not isinstance(actual, Sequence) or len(actual) < len(expected):
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        yield from (f"{place}.{it}: is missing" for it in expected.keys() - actual.keys())
+        for name in expected.keys() & actual.keys():
+            yield from problems_of(expected[name], actual[name], f"{place}.{name}")
+    elif isinstance(expected, list) and isinstance(actual, list):
+        if len(actual) < len(expected):
             yield f"{place}: {actual!r} is shorter"
-            return
-        for number, value in enumerate(expected):
-            yield from problems_of(value, actual[number], f"{place}[{number}]")
+        for number, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
+            yield from problems_of(wanted, found, f"{place}[{number}]")
     elif expected == _VARIES:
         if not isinstance(actual, str) or not actual:
             yield f"{place}: {actual!r} is no text"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.stack.ask import chat, say
+from tests.stack.ask import chat, detail, say, start_turn
 from tests.stack.bots import known_everywhere, put_bot
 from tests.stack.server import wait_for
 from tests.stack.stubs import Stubs
 
 BOTS = "/api/v1/admin/bots"
 CONVERSATIONS = 8
+LONGEST_CHANGE_SECONDS = 5
 
 
 async def test_an_unknown_bot_gets_the_default_one(
@@ -160,6 +162,77 @@ async def test_a_change_reaches_every_host_within_five_seconds(
         found = await admin.get(f"/api/v1/admin/conversations/{conversation_id}")
         owners.add(found.json()["lease"]["owner"])
     assert len(owners) == 2
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two messages, the second sent while the first one's turn ran, and what that was told."""
+
+    conversation_id: str
+    began_at: float
+    answer: dict[str, Any]
+
+
+async def test_a_changed_policy_holds_in_every_host_within_five_seconds_under_load(
+    client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs
+) -> None:
+    bot_id = f"policy-{uuid.uuid4().hex}"
+    await put_bot(admin, bot_id, busy_policy="merge")
+    await known_everywhere(admin, stubs, bot_id)
+    pairs: list[Pair] = []
+    is_over = asyncio.Event()
+
+    async def send_pairs() -> None:
+        while not is_over.is_set():
+            pairs.append(await send_pair(client, stubs, bot_id))
+
+    async with asyncio.TaskGroup() as load:  # ends with the first answer that is no 200
+        for _ in range(CONVERSATIONS):
+            load.create_task(send_pairs())
+        await begun_after(pairs, time.monotonic())
+        await put_bot(admin, bot_id, busy_policy="reject")
+        changed_at = time.monotonic()
+        await begun_after(pairs, changed_at + LONGEST_CHANGE_SECONDS)
+        is_over.set()
+
+    # An answer that came before the turn's end is what is meant; after it there is none to reject.
+    told = [it for it in pairs if it.answer["status"] == "locked"]
+    before = [it for it in told if it.began_at < changed_at - 1]
+    after = [it for it in told if it.began_at > changed_at + LONGEST_CHANGE_SECONDS]
+    assert before
+    assert all(it.answer["queued"] for it in before)
+    assert [it for it in after if it.answer["queued"]] == []
+    assert await owners_of(admin, [it.conversation_id for it in after]) == await hosts(admin)
+
+
+async def send_pair(client: httpx.AsyncClient, stubs: Stubs, bot_id: str) -> Pair:
+    conversation_id = f"conv_{uuid.uuid4().hex}"
+    began_at = time.monotonic()
+    metadata = {"bot_id": bot_id}
+    turn = await start_turn(client, stubs, conversation_id, metadata=metadata)
+    answer = await say(client, conversation_id, "second", metadata=metadata)
+    turn.finish()
+    assert (await turn.caller)["status"] in ("completed", "restart_needed")
+    return Pair(conversation_id, began_at, answer)
+
+
+async def begun_after(pairs: list[Pair], moment: float) -> None:
+    """Wait until so many conversations were begun after a moment that every host has some."""
+
+    async def are_enough() -> bool:
+        return sum(it.began_at > moment for it in pairs) >= 2 * CONVERSATIONS
+
+    await wait_for(are_enough, timeout_seconds=60, what="the load goes on")
+
+
+async def owners_of(admin: httpx.AsyncClient, conversation_ids: list[str]) -> set[str]:
+    found = [await detail(admin, it) for it in conversation_ids]
+    return {it["owner"].partition("#")[0] for it in found if it["owner"]}
+
+
+async def hosts(admin: httpx.AsyncClient) -> set[str]:
+    actors = (await admin.get("/api/v1/admin/stats")).json()["actors"]
+    return {it["name"] for it in actors if it["kind"] == "ConversationHost"}
 
 
 async def test_a_bot_may_have_an_ai_and_a_platform_of_its_own(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
+from storage.processes import wait_until
 from tests.guides import ROOT, Command, commands, problems_of, told_of
-from tests.stack.ask import say
+from tests.stack.ask import say, start_turn
 from tests.stack.bots import put_bot
 from tests.stack.server import ADMIN_TOKEN, MESSAGES_TOKEN, Server, free_port, wait_for
 from tests.stack.stubs import Stubs
@@ -55,9 +55,11 @@ def environment_of(server: Server) -> dict[str, str]:
     }
 
 
-def run_guide(guide: str, server: Server, place: Path) -> Iterator[tuple[Command, str]]:
+def run_guide(
+    guide: str, server: Server, place: Path, section: str = ""
+) -> Iterator[tuple[Command, str]]:
     """Run the commands of a guide in one shell, as a reader does; yield each with its output."""
-    found = commands(guide)
+    found = commands(guide, section)
     outputs = [place / f"{number}.out" for number in range(len(found))]
     script = PRELUDE
     for command, output in zip(found, outputs, strict=True):
@@ -104,44 +106,57 @@ def test_the_commands_about_bots_do_what_the_guide_says(server: Server, tmp_path
     assert answers == {"orders": 3, "patient": 1, "strict": 1, "calm": 1}
 
 
-@asynccontextmanager
-async def example_service() -> AsyncIterator[str]:
+async def test_the_recipes_do_what_they_say(
+    server: Server, client: httpx.AsyncClient, admin: httpx.AsyncClient, tmp_path: Path, stubs: Stubs
+) -> None:
+    await put_bot(admin, "sales", name="Sales", context_messages=7)
+    turn = await start_turn(client, stubs, "conv_12345")
+
+    def run() -> list[str]:
+        return [it for _, it in run_guide("docs/OPERATING.md", server, tmp_path, "Recipes")]
+
+    shown, freed, resumed, changed = await asyncio.to_thread(run)
+    turn.finish()
+    assert json.loads(shown)["running_job_id"] == turn.job_id
+    assert json.loads(freed)["cancelled_job_id"] == turn.job_id
+    assert json.loads(resumed)["success"] is True
+    assert json.loads(changed).items() >= {"busy_policy": "queue", "context_messages": 7}.items()
+    assert (await turn.caller)["reason"] == "cancelled"
+
+
+@pytest.fixture
+def example_url() -> Iterator[str]:
+    """Return the address of the example, once it listens."""
     port = free_port()
     process = subprocess.Popen([sys.executable, str(ROOT / "examples/ai_service.py"), str(port)])
+    assert wait_until(lambda: listens(port), 30)
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+def listens(port: int) -> bool:
     try:
-
-        async def listens() -> bool:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                return False
-            writer.close()
-            await writer.wait_closed()
-            return True
-
-        await wait_for(listens, what="the example listens")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 async def test_the_example_of_an_ai_service_answers(
-    client: httpx.AsyncClient, admin: httpx.AsyncClient, conversation_id: str
+    client: httpx.AsyncClient, admin: httpx.AsyncClient, conversation_id: str, example_url: str
 ) -> None:
-    async with example_service() as url:
-        bot_id = f"example-{conversation_id}"
-        await put_bot(admin, bot_id, name="Example", ai_core={"url": url})
-        results: list[dict[str, Any]] = []
+    bot_id = f"example-{conversation_id}"
+    await put_bot(admin, bot_id, name="Example", ai_core={"url": example_url})
+    texts: list[str] = []
 
-        async def is_known() -> bool:
-            metadata = {"bot_id": bot_id}
-            results.append(await say(client, conversation_id, "Xin chào", metadata=metadata))
-            return bool(results[-1]["ai_response"]["model_used"] == "example")
+    async def is_known() -> bool:
+        result = await say(client, conversation_id, "Xin chào", metadata={"bot_id": bot_id})
+        texts.append(result["ai_response"]["response_text"])
+        return bool(result["ai_response"]["model_used"] == "example")
 
-        await wait_for(is_known, what="the bot is known")
-        text = results[-1]["ai_response"]["response_text"]
-        assert text == "Example has read: Xin chào"
+    await wait_for(is_known, what="the bot is known")
+    assert texts[-1] == "Example has read: Xin chào"
 
 
 def test_the_example_is_the_one_that_the_guide_shows() -> None:
