@@ -52,8 +52,8 @@ def _measure_all(
     chosen: Sequence[Measurement], run: Run, report: Report, output: Path | None
 ) -> None:
     report.failures = {it.name: "the run was ended before it" for it in chosen}
-    for measurement in chosen:
-        run.say(f"{measurement.name}: {measurement.title}")
+    for number, measurement in enumerate(chosen, start=1):
+        run.say(f"{number}/{len(chosen)} {measurement.name}: {measurement.title}")
         try:
             report.add(measurement, measurement.measure(run))
         except Exception as error:

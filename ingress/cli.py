@@ -17,9 +17,10 @@ from ingress.running_server import NoServerFound, find_server
 from ingress.server import PortInUse, bind_listener
 from ingress.status import ServerNotReached, describe, fetch_status
 from ingress.terminal.chat_client import ChatFailed
+from ingress.terminal.progress import Steps
 from ingress.terminal.run_chat import run_chat
 from ingress.terminal.screen import PIPE_PAUSE_SECONDS, open_screen
-from ingress.up import StartFailed, api_url_of, run_everything
+from ingress.up import START_STEPS, StartFailed, api_url_of, run_everything
 from storage.embedded import AlreadyRunning
 from storage.log_config import configure_logging
 from storage.migrate import upgrade_to_head
@@ -61,8 +62,10 @@ def up(
     configure_logging(settings.effective_log_level)
 
     had_ray_token = RAY_TOKEN_VARIABLE in os.environ
+    steps = Steps(START_STEPS)
 
     def announce(running: Settings) -> None:
+        steps.end()
         ray_token = os.environ.get(RAY_TOKEN_VARIABLE)
         RunFile.of(running, api_url_of(running), ray_token).write(running.data_dir)
         if ray_token and not had_ray_token:
@@ -75,7 +78,16 @@ def up(
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             typer.echo(f"Starting; data in {settings.data_dir}")
-            runner.run(run_everything(settings, listener, announce, with_redis=not no_redis))
+            with steps:
+                runner.run(
+                    run_everything(
+                        settings,
+                        listener,
+                        announce,
+                        with_redis=not no_redis,
+                        tell=steps.begin,
+                    )
+                )
     except (AlreadyRunning, PortInUse, ServerFailed, StartFailed) as error:
         _fail(str(error))
     typer.echo("Stopped.")
@@ -88,7 +100,7 @@ def migrate() -> None:
     if settings.postgres_dsn is None:
         _fail("no database: set DATABASE_URL or POSTGRES_HOST (`up` migrates its own by itself)")
     try:
-        upgrade_to_head(settings.postgres_dsn)
+        upgrade_to_head(settings.postgres_dsn, lambda step: typer.echo(f"Applied {step}"))
     except Exception as error:  # of Alembic, of the driver: to a person they are the same
         _fail(f"the database cannot be migrated: {error}")
     typer.echo("The database is at the newest version.")

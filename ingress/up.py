@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib
-import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -20,6 +16,7 @@ from starlette.types import ASGIApp
 
 from actors.ray_environment import prepare_ray_environment
 from ingress.ports import Gateway
+from ingress.ray_folder import FolderTaken, fresh_ray_folder
 from ingress.run_file import RunFile
 from ingress.server import IngressServer
 from ingress.stop_request import StopRequest
@@ -28,14 +25,14 @@ from storage.migrate import migrate
 from storage.processes import ServerFailed
 from storage.settings import Settings
 
-__all__ = ["Cluster", "StartFailed", "run_everything"]
+__all__ = ["START_STEPS", "Cluster", "StartFailed", "run_everything"]
 
 WATCH_SECONDS = 1.0
-RAY_FOLDER = "s"
-LONGEST_RAY_PATH = 36
-"""Ray adds up to 70 characters for its sockets, and 107 are all a socket may have."""
+START_STEPS = 6
+"""How often ``tell`` is called on the way to the announcement."""
 
 _log = structlog.get_logger(__name__)
+Tell = Callable[[str], None]
 MakeApp = Callable[[Settings, Gateway], AbstractAsyncContextManager[ASGIApp]]
 
 
@@ -91,8 +88,11 @@ async def run_everything(
     with_redis: bool = True,
     cluster: Cluster | None = None,
     make_app: MakeApp | None = None,
+    tell: Tell = lambda step: None,
 ) -> None:
     """Start all that the settings do not place elsewhere, serve, and stop it when asked to.
+
+    ``tell`` is called with the name of each step of the start as it begins.
 
     Without ``with_redis`` none is started, and one that the settings name is not used.
 
@@ -107,57 +107,50 @@ async def run_everything(
     stop = StopRequest()
     async with AsyncExitStack() as stack:
         stack.callback(DataFolder(settings.data_dir).close)
+        tell("Starting PostgreSQL and Valkey, where none are given")
         settings = await _start_servers(settings, with_redis, stop, stack)
         if stop.was_made():
             return
+        tell("Bringing the tables up to date")
         await _migrate(settings)
         if stop.was_made():
             return
-        settings, gateway = await _start_actors(cluster, settings, stop, stack)
+        settings, gateway = await _start_actors(cluster, settings, stop, stack, tell)
         if stop.was_made():
             return
+        tell("Opening the HTTP server")
         app = await stack.enter_async_context(make_app(settings, gateway))
         server = IngressServer(app, before_closing=gateway.end_waits)
         await _serve(server, settings, listener, stop, announce)
 
 
 async def _start_actors(
-    cluster: Cluster, settings: Settings, stop: StopRequest, stack: AsyncExitStack
+    cluster: Cluster, settings: Settings, stop: StopRequest, stack: AsyncExitStack, tell: Tell
 ) -> tuple[Settings, OpenGateway]:
     """Start or join Ray, and the actors; return settings that lead there, and the way to them."""
     try:
         stack.callback(cluster.leave_cluster)
         if settings.ray_address is None:
-            address = cluster.start_cluster(settings, _fresh_ray_directory(settings.data_dir))
+            tell("Starting Ray")
+            address = cluster.start_cluster(settings, fresh_ray_folder(settings.data_dir))
             settings = settings.model_copy(update={"ray_address": address})
         else:
+            tell("Joining the Ray cluster")
             cluster.join_cluster(settings)
         stop.listen()  # Ray has taken SIGTERM for itself
         stack.push_async_callback(cluster.stop, settings)
+        tell("Starting hosts and writers")
         await cluster.deploy(settings)
+        tell("Waiting until they serve")
         gateway = await cluster.open_gateway(settings)
         stack.push_async_callback(gateway.close)
     except TimeoutError:
         raise StartFailed("the actors do not serve; Ray's logs say why") from None
+    except FolderTaken as error:
+        raise StartFailed(str(error)) from None
     except (ConnectionError, OSError, RuntimeError) as error:
         raise StartFailed(f"Ray does not start: {error}") from error
     return settings, gateway
-
-
-def _fresh_ray_directory(data_dir: Path) -> Path:
-    """Return an empty folder for Ray, with a path short enough for the sockets in it."""
-    folder = data_dir / "ray"
-    if len(str(folder / RAY_FOLDER)) > LONGEST_RAY_PATH:
-        digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
-        folder = Path(tempfile.gettempdir()) / f"chat-ray-{os.geteuid()}-{digest}"
-    if folder.exists() and folder.stat().st_uid != os.geteuid():
-        raise StartFailed(f"{folder} belongs to somebody else")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    # Ray opens the folder that it is given to everybody; so that one lies in a closed one.
-    inner = folder / RAY_FOLDER
-    inner.mkdir()
-    return inner
 
 
 async def _start_servers(

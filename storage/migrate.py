@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -16,14 +17,17 @@ _one_at_a_time = threading.Lock()
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def upgrade_to_head(url: str) -> None:
-    """Bring the database at ``url`` to the newest version. Not to be called in an event loop."""
+def upgrade_to_head(url: str, tell: Callable[[str], None] = lambda step: None) -> None:
+    """Bring the database at ``url`` to the newest version. Not to be called in an event loop.
+
+    ``tell`` is called with the name of each migration that was applied; all are one transaction.
+    """
     with _one_at_a_time:
-        _upgrade(url)
+        _upgrade(url, tell)
 
 
-def _upgrade(url: str) -> None:
-    config = Config(attributes={"url": url})
+def _upgrade(url: str, tell: Callable[[str], None]) -> None:
+    config = Config(attributes={"url": url, "tell": tell})
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     command.upgrade(config, "head")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -33,9 +35,21 @@ def database_url() -> str:
     return dsn
 
 
+def tell_of_step(*, step: MigrationInfo, **_: Any) -> None:
+    """Tell the caller, if it wants to know, what was applied."""
+    tell = context.config.attributes.get("tell")
+    if tell is not None:
+        revision = step.up_revision
+        tell(f"{revision.revision} {revision.doc}" if revision else str(step))
+
+
 def run(connection: Connection) -> None:
     """Run the migrations in one transaction."""
-    context.configure(connection=connection, transaction_per_migration=False)
+    context.configure(
+        connection=connection,
+        transaction_per_migration=False,
+        on_version_apply=tell_of_step,
+    )
     with context.begin_transaction():
         connection.execute(
             text("select pg_advisory_xact_lock(:lock)").bindparams(lock=MIGRATION_LOCK)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from multiprocessing import get_context
 
+from ingress.terminal.progress import ProgressBar
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.planting import find
 from tests.simulation.simulation import Result, simulate
@@ -63,7 +64,7 @@ def _run_many(seeds: range, processes: int) -> int:
     faults: Counter[str] = Counter()
     hours = cpu_seconds = slowest = 0.0
     messages = turns = failed = 0
-    for result in _results(seeds, processes):
+    for result in _with_progress(_results(seeds, processes), len(seeds)):
         faults += result.faults
         hours += result.simulated_seconds / 3600
         cpu_seconds += result.cpu_seconds
@@ -83,6 +84,13 @@ def _run_many(seeds: range, processes: int) -> int:
     )
     print(f"violations: {failed} seeds")
     return int(failed > 0)
+
+
+def _with_progress(results: Iterator[Result], total: int) -> Iterator[Result]:
+    with ProgressBar("Seeds", total) as bar:
+        for result in results:
+            yield result
+            bar.advance()
 
 
 def _print_violations(result: Result) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingress.terminal.progress import ProgressBar
 from storage.postgres import Database, DatabaseUnavailable
 from tests.soak.faults import FAULTS, Fault
 from tests.soak.load import Load
@@ -81,19 +82,21 @@ class _Soak:
             stop = asyncio.Event()
             sending = asyncio.create_task(load.run(stop))
             started_at = time.monotonic()
-            await self._break_things(started_at)
+            with ProgressBar("Minutes of faults", self._plan.seconds / 60) as bar:
+                await self._break_things(started_at, bar)
             seconds = time.monotonic() - started_at
             stop.set()
             await sending
             settled_after = await self._settled()
             return await self._report(load, entrances, seconds, settled_after)
 
-    async def _break_things(self, started_at: float) -> None:
+    async def _break_things(self, started_at: float, bar: ProgressBar) -> None:
         rng = random.Random(self._plan.seed + 1)
         faults = self._plan.faults
         end = started_at + self._plan.seconds
         is_warm = False
         while time.monotonic() < end:
+            bar.reach((time.monotonic() - started_at) / 60)
             await asyncio.sleep(rng.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
             if not is_warm and time.monotonic() - started_at > WARM_UP_SECONDS:
                 is_warm = True

@@ -227,12 +227,12 @@ async def begun_after(pairs: list[Pair], moment: float) -> None:
 
 async def owners_of(admin: httpx.AsyncClient, conversation_ids: list[str]) -> set[str]:
     found = [await detail(admin, it) for it in conversation_ids]
-    return {it["owner"].partition("#")[0] for it in found if it["owner"]}
+    return {it["lease"]["owner"] for it in found if it["lease"]}
 
 
 async def hosts(admin: httpx.AsyncClient) -> set[str]:
     actors = (await admin.get("/api/v1/admin/stats")).json()["actors"]
-    return {it["name"] for it in actors if it["kind"] == "ConversationHost"}
+    return {it["owner"] for it in actors if it["kind"] == "ConversationHost"}
 
 
 async def test_a_bot_may_have_an_ai_and_a_platform_of_its_own(
