@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from ingress.terminal import chat_client
 from ingress.terminal.chat_client import ChatFailed
-from ingress.terminal.narration import Line
 from ingress.terminal.run_chat import run_chat
 from ingress.terminal.screen import Left, PipeScreen
 from storage.processes import free_port
+from tests.pretended_screen import PretendedScreen
 from tests.stack.server import wait_for
 from tests.unit.terminal_server import JOB_1, JOB_2, TOKEN, TerminalServer, answered, job
 
@@ -31,32 +30,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def server() -> AsyncIterator[TerminalServer]:
     async with TerminalServer.serving() as serving:
         yield serving
-
-
-class PretendedScreen:
-    """Types the lines of a test, each when it says so."""
-
-    def __init__(self, *typed: str | Callable[[], Any]) -> None:
-        self._typed = typed
-        self.lines: list[Line] = []
-
-    def show(self, line: Line) -> None:
-        self.lines.append(line)
-
-    def opened(self, under_way: Callable[[], int]) -> nullcontext[None]:
-        self.under_way = under_way
-        return nullcontext()
-
-    async def typed(self) -> AsyncIterator[str]:
-        for it in self._typed:
-            if isinstance(it, str):
-                yield it
-            else:
-                await it()
-
-    @property
-    def text(self) -> str:
-        return "\n".join(f"{it.tone.value}: {it.text}" for it in self.lines)
 
 
 async def talk(server: TerminalServer, *typed: Any, bot: str | None = None) -> PretendedScreen:
