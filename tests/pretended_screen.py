@@ -19,7 +19,7 @@ class PretendedScreen:
         self.lines: list[Line] = []
         self.under_way: Callable[[], int] = lambda: 0
 
-    def type(self, *typed: str | Callable[[], Awaitable[Any]]) -> None:
+    def add(self, *typed: str | Callable[[], Awaitable[Any]]) -> None:
         """Type this as well."""
         self._typed += typed
 

@@ -90,9 +90,9 @@ def _outcome_lines(name: str, job: Mapping[str, Any]) -> list[Line]:
     result = job.get("result") or {}
     response = result.get("ai_response") or {}
     actions: Sequence[Mapping[str, Any]] = result.get("extracted_actions") or ()
-    text = response.get("response_text")
-    lines = [Line(Tone.BOT, printable(text))] if text else []
-    lines += [_action(it) for it in actions if not _says(it, text)]
+    lines = [_action(it) for it in actions]
+    if not actions and response.get("response_text"):
+        lines = [Line(Tone.BOT, printable(response["response_text"]))]
     if job["status"] == "completed":
         lines.append(_note(_summary(name, job, response, result)))
     return lines
@@ -124,16 +124,14 @@ def _with(job: Mapping[str, Any]) -> str:
     return f" with {count} messages merged" if count > 1 else ""
 
 
-def _says(action: Mapping[str, Any], text: str | None) -> bool:
-    """Whether an action only says what the bot is shown to say."""
-    data = action.get("data") or {}
-    return action.get("type") == "send_message" and data == {"message": text}
-
-
 def _action(action: Mapping[str, Any]) -> Line:
-    data = json.dumps(action.get("data") or {}, ensure_ascii=False)
-    shown = data if len(data) <= _LONGEST_DATA else data[:_LONGEST_DATA] + " …"
-    return Line(Tone.ACTION, printable(f"{action.get('type')} {shown}"))
+    """Say what the platform was told to do; what it was told to say, the bot says."""
+    kind, data = action.get("type"), action.get("data") or {}
+    if kind == "send_message" and isinstance(data.get("message"), str) and len(data) == 1:
+        return Line(Tone.BOT, printable(data["message"]))
+    text = json.dumps(data, ensure_ascii=False)
+    shown = text if len(text) <= _LONGEST_DATA else text[:_LONGEST_DATA] + " …"
+    return Line(Tone.ACTION, printable(f"{kind} {shown}"))
 
 
 def _note(text: str) -> Line:

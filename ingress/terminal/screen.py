@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ingress.terminal.narration import Line, Tone
+from ingress.terminal.plain_text import printable
 
 __all__ = ["Left", "PipeScreen", "Screen", "TerminalScreen", "open_screen"]
 
@@ -78,7 +79,7 @@ class TerminalScreen:
                 return
             except KeyboardInterrupt:
                 raise Left from None
-            self._console.print(Text(f"you> {text}", style="bold"))
+            self._console.print(Text(f"you> {printable(text)}", style="bold"))
             yield text
 
     def _toolbar(self) -> str:
@@ -107,7 +108,7 @@ class PipeScreen:
         """Yield the lines, ``pause_seconds`` apart, until their end."""
         lines = _read_in_thread(self._source)
         while (text := await lines.get()) is not None:
-            self._console.print(Text(f"you> {text}"))
+            self._console.print(Text(f"you> {printable(text)}"))
             yield text
             await asyncio.sleep(self._pause_seconds)
 

@@ -67,12 +67,14 @@ async def test_an_answer_is_shown_with_how_it_came_about(server: TerminalServer)
 
 async def test_what_else_the_bot_does_is_shown(server: TerminalServer) -> None:
     actions = [
+        {"type": "send_message", "data": {"message": "Which one?"}},
         {"type": "send_quick_replies", "data": {"quick_replies": ["Đỏ", "Xanh"]}},
         {"type": "transfer_to_agent", "data": {}},
     ]
     server.answers = [completed("Which one?", actions=actions, delivery="pending")]
     screen = await talk(server, "Shoes")
 
+    assert screen.text.count("Which one?") == 1
     assert 'action: send_quick_replies {"quick_replies": ["Đỏ", "Xanh"]}' in screen.text
     assert "action: transfer_to_agent" in screen.text
     assert "not delivered yet" in screen.text
@@ -193,8 +195,9 @@ async def test_events_that_break_off_are_asked_for_again(server: TerminalServer)
 
 
 async def test_no_text_of_others_steers_the_terminal(server: TerminalServer) -> None:
-    actions = [{"type": "\x1b[2J", "data": {}}]
-    server.answers = [completed("a\x1b]0;b\x07\nc\x9b", actions=actions)]
+    said = {"type": "send_message", "data": {"message": "a\x1b]0;b\x07\nc\x9b"}}
+    actions = [said, {"type": "\x1b[2J", "data": {}}]
+    server.answers = [completed("", actions=actions)]
     screen = await talk(server, "Hello")
 
     assert not any(it in screen.text for it in "\x1b\x07\x9b")
