@@ -15,6 +15,8 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(r"(?<![0-9a-z])(?:[0-9a-f]{12}|[0-9a-f]{8})(?![0-9a-z])")
 _NUMBER = re.compile(r"\d+\.\d+|:\d{4,5}\b")
 _VARIES = "…"
+_FURTHER_LINE = "     "
+"""Of an answer that has several."""
 
 
 @dataclass
@@ -75,7 +77,7 @@ def told_of(text: str) -> list[str]:
     """
     lines = []
     for line in text.splitlines():
-        if " runs" in line or not line.strip():
+        if " runs" in line or not line.strip() or line.startswith(_FURTHER_LINE):
             continue
         if line.startswith("bot> "):
             lines.append("bot>")
