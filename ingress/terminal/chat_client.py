@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
-__all__ = ["ChatClient", "ChatFailed", "FINAL_STATUSES", "TypedMessage"]
+__all__ = ["FINAL_STATUSES", "ChatClient", "ChatFailed", "TypedMessage"]
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "rejected", "superseded"})
 MAX_TRIES = 8

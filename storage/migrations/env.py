@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from alembic import context
-from alembic.runtime.migration import MigrationInfo
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -35,12 +36,13 @@ def database_url() -> str:
     return dsn
 
 
-def tell_of_step(*, step: MigrationInfo, **_: Any) -> None:
+def tell_of_step(
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+) -> None:
     """Tell the caller, if it wants to know, what was applied."""
     tell = context.config.attributes.get("tell")
     if tell is not None:
-        revision = step.up_revision
-        tell(f"{revision.revision} {revision.doc}" if revision else str(step))
+        tell(step.up_revision_id or str(step))
 
 
 def run(connection: Connection) -> None:

@@ -33,7 +33,9 @@ async def test_what_is_typed_while_a_turn_runs_is_merged_and_shown(
 
     waits = "a turn is running; this waits for the turn"
     screen = PretendedScreen()
-    screen.add("one", is_asked, "two", shown(screen, waits), "three", shown(screen, waits, 2), answer)
+    screen.add(
+        "one", is_asked, "two", shown(screen, waits), "three", shown(screen, waits, 2), answer
+    )
     await run_chat(screen, server.url, MESSAGES_TOKEN, conversation_id, None)
 
     spoken = [it.text for it in screen.lines if it.tone.value == "bot"]

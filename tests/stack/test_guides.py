@@ -107,7 +107,11 @@ def test_the_commands_about_bots_do_what_the_guide_says(server: Server, tmp_path
 
 
 async def test_the_recipes_do_what_they_say(
-    server: Server, client: httpx.AsyncClient, admin: httpx.AsyncClient, tmp_path: Path, stubs: Stubs
+    server: Server,
+    client: httpx.AsyncClient,
+    admin: httpx.AsyncClient,
+    tmp_path: Path,
+    stubs: Stubs,
 ) -> None:
     await put_bot(admin, "sales", name="Sales", context_messages=7)
     turn = await start_turn(client, stubs, "conv_12345")
