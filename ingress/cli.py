@@ -65,7 +65,6 @@ def up(
     steps = Steps(START_STEPS)
 
     def announce(running: Settings) -> None:
-        steps.end()
         ray_token = os.environ.get(RAY_TOKEN_VARIABLE)
         RunFile.of(running, api_url_of(running), ray_token).write(running.data_dir)
         if ray_token and not had_ray_token:
@@ -78,16 +77,15 @@ def up(
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             typer.echo(f"Starting; data in {settings.data_dir}")
-            with steps:
-                runner.run(
-                    run_everything(
-                        settings,
-                        listener,
-                        announce,
-                        with_redis=not no_redis,
-                        tell=steps.begin,
-                    )
+            runner.run(
+                run_everything(
+                    settings,
+                    listener,
+                    announce,
+                    with_redis=not no_redis,
+                    tell=steps.begin,
                 )
+            )
     except (AlreadyRunning, PortInUse, ServerFailed, StartFailed) as error:
         _fail(str(error))
     typer.echo("Stopped.")

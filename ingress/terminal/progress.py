@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 __all__ = ["ProgressBar", "Steps"]
 
@@ -67,50 +67,18 @@ class ProgressBar:
 
 
 class Steps:
-    """The steps of a start, the one under way shown by name. Use it with ``with``."""
+    """The steps of a start, a line as each begins: what the log says meanwhile stays readable."""
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
         self._total = total
         self._stream = stream or sys.stdout
         self._number = 0
-        self._bar: Progress | None = None
-        self._began_at = 0.0
-
-    def __enter__(self) -> Self:
         self._began_at = time.monotonic()
-        if self._stream.isatty():
-            self._bar = Progress(
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.description}", markup=False),
-                TimeElapsedColumn(),
-                console=Console(file=self._stream),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self._total)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Take the bar away; what comes next is no step of this."""
-        bar, self._bar = self._bar, None
-        if bar is not None:
-            bar.stop()
 
     def begin(self, name: str) -> None:
         """Tell of a step that begins."""
+        bar = "#" * self._number + "-" * (self._total - self._number)
         self._number += 1
-        if self._bar is not None:
-            self._bar.update(self._task, description=name, completed=self._number - 1)
-            return
         seconds = time.monotonic() - self._began_at
-        line = f"{self._number}/{self._total}  {seconds:4.1f} s  {name}"
+        line = f"[{bar}] {self._number}/{self._total}  {seconds:4.1f} s  {name}"
         print(line, file=self._stream, flush=True)
