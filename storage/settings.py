@@ -9,9 +9,17 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from storage.dsn import postgres_dsn, redis_dsn
+from storage.setting_files import FileSource
 from storage.setting_types import (
     DatabaseUrl,
     Environment,
@@ -45,7 +53,8 @@ class Settings(BaseSettings):
     """Every setting, under its variable's name in lower case.
 
     Weaker than the environment is a ``.env`` file in the working directory. An empty variable
-    counts as unset. Use ``load_settings`` to make one.
+    counts as unset. ``NAME_FILE`` names a file that holds the value. Use ``load_settings`` to make
+    one.
     """
 
     model_config = SettingsConfigDict(
@@ -129,6 +138,22 @@ class Settings(BaseSettings):
     """Absolute. Where embedded servers keep their data, and ``up`` its run file."""
     conversation_hosts: int = Field(2, ge=1, le=1024)
     storage_writers: int = Field(1, ge=1, le=64)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the weightiest first."""
+        sources = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource | DotEnvSettingsSource)  # noqa: S101
+            sources += [source, FileSource(settings_cls, source.env_vars)]
+        return tuple(sources)
 
     @field_validator("jwt_public_key")
     @classmethod
