@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from storage.settings import Settings
 
-__all__ = ["Node", "host_names", "writer_names"]
+__all__ = ["Node", "host_names", "ingress_names", "writer_names"]
 
 NAME_DIGITS = 8
 """So much of a node's id tells it from the others."""
@@ -23,6 +23,18 @@ class Node:
     """Not so for one that was started with ``--num-cpus=0``: it serves HTTP, or heads others."""
     is_draining: bool = False
     """Its operator, or the autoscaler, is about to take it away."""
+    is_spare: bool = False
+    """There is no work for it: its hosts are to end, and then the autoscaler takes it away."""
+    is_own: bool = False
+    """The supervisor runs on it."""
+    cpus: float = 1.0
+    address: str = ""
+    """Its address in the cluster's network."""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is to get no work any more."""
+        return self.is_draining or self.is_spare
 
 
 def host_names(nodes: Iterable[Node], hosts_each: int) -> dict[str, Node]:
@@ -33,6 +45,11 @@ def host_names(nodes: Iterable[Node], hosts_each: int) -> dict[str, Node]:
     return {
         _name(node, number): node for node in nodes if node.has_cpus for number in range(hosts_each)
     }
+
+
+def ingress_names(nodes: Iterable[Node]) -> dict[str, Node]:
+    """Return the names of the HTTP servers that there should be, each with its node."""
+    return {f"ingress-{node.node_id[:NAME_DIGITS]}": node for node in nodes if node.has_cpus}
 
 
 def writer_names(settings: Settings) -> list[str]:

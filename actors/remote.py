@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import ray
 import structlog
 from ray._private.state import state as ray_state
+from ray.autoscaler.sdk import request_resources
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -37,9 +38,12 @@ log = structlog.get_logger()
 
 NAMESPACE = "chat-orchestrator"
 SUPERVISOR = "supervisor"
+INGRESS_PREFIX = "ingress-"
 HEAD_RESOURCE = "node:__internal_head__"
 MAX_CONCURRENT_CALLS = 1_000
 STOP_SECONDS = 10.0
+REQUESTS_SECONDS = 20.0
+"""More than an HTTP server takes to stop."""
 LOOKUP_SECONDS = 2.0
 
 _ACTOR_OPTIONS: dict[str, Any] = {
@@ -116,8 +120,10 @@ class RayActorFactory:
     All methods raise ``PeerUnavailable``.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ingress_class: type[Any]) -> None:
         self._settings = settings
+        self._ingress_class = ingress_class
+        self._ending: dict[str, asyncio.Task[None]] = {}
 
     async def nodes(self) -> list[Node]:
         """Return the machines that are alive."""
@@ -132,10 +138,45 @@ class RayActorFactory:
         await in_thread(_make, actor, name, self._settings, RayDirectory())
 
     async def make_writer(self, name: str) -> None:
-        """Make a ``StorageWriter``, or find it."""
+        """Make a ``StorageWriter``, or find it; where the supervisor is, if that machine lives."""
         level = self._settings.effective_log_level
-        writer = storage_writer_class(level, name=name, **_ACTOR_OPTIONS)
+        place = NodeAffinitySchedulingStrategy(_own_node(), soft=True)
+        options = {**_ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
+        writer = storage_writer_class(level, **options)
         await in_thread(_make, writer, self._settings.postgres_dsn, name)
+
+    async def make_ingress(self, name: str, node: Node) -> bool:
+        """Make an HTTP server on a node's own address, or find it; False: one is still ending."""
+        if name in self._ending:
+            return False
+        place = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+        options = {**_ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
+        actor = ray.remote(**options)(self._ingress_class)
+        await in_thread(_make, actor, name, self._settings, node.address)
+        return True
+
+    async def end_host(self, name: str) -> None:
+        """End a host."""
+        await in_thread(_end, name)
+
+    async def end_ingress(self, name: str) -> None:
+        """End an HTTP server once the requests under way are answered; does not wait for that."""
+        if name not in self._ending:
+            self._ending[name] = asyncio.create_task(_end_ingress(name))
+            self._ending[name].add_done_callback(lambda _: self._ending.pop(name))
+
+    async def ask_for_machines(self, bundles: Sequence[dict[str, float]]) -> None:
+        """Tell Ray's autoscaler, if there is one, what the cluster should hold."""
+        await in_thread(_request, list(bundles))
+
+
+def _own_node() -> str:
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _request(bundles: list[dict[str, float]]) -> None:
+    with _head_needed():
+        request_resources(bundles=bundles)
 
 
 def _make(actor: Any, *arguments: object) -> None:
@@ -146,12 +187,16 @@ def _make(actor: Any, *arguments: object) -> None:
 def _nodes() -> list[Node]:
     with _head_needed():
         draining = ray_state.get_draining_nodes()
+        own = _own_node()
         return [
             Node(
                 node_id=it["NodeID"],
                 is_head=HEAD_RESOURCE in it["Resources"],
                 has_cpus=it["Resources"].get("CPU", 0) > 0,
                 is_draining=it["NodeID"] in draining,
+                is_own=it["NodeID"] == own,
+                cpus=float(it["Resources"].get("CPU", 0)),
+                address=it["NodeManagerAddress"],
             )
             for it in ray.nodes()  # type: ignore[no-untyped-call]
             if it["Alive"]
@@ -218,11 +263,15 @@ def leave_cluster() -> None:
     ray.shutdown()
 
 
-async def deploy(settings: Settings) -> None:
-    """Make the supervisor (or find it), which makes all others."""
+async def deploy(settings: Settings, ingress_class: type[Any]) -> None:
+    """Make the supervisor (or find it), which makes all others.
+
+    ``ingress_class`` is that of the HTTP servers on every machine, if the settings want them:
+    called with a name, the settings and an address to listen on, it serves until ``stop``.
+    """
     level = settings.effective_log_level
     actor = actor_class(Supervisor, level, name=SUPERVISOR, **_ACTOR_OPTIONS)
-    actor.remote(settings, RayDirectory(), RayActorFactory(settings))
+    actor.remote(settings, RayDirectory(), RayActorFactory(settings, ingress_class))
 
 
 async def open_gateway(settings: Settings) -> Gateway:
@@ -238,7 +287,10 @@ async def stop(settings: Settings) -> None:
     """Let the hosts finish their turns, then end all actors of the cluster."""
     names = await in_thread(list_named_actors)
     _end(SUPERVISOR)
-    await asyncio.gather(*(_drain(name) for name in names if name.startswith("host-")))
+    await asyncio.gather(
+        *(_drain(name) for name in names if name.startswith("host-")),
+        *(_end_ingress(name) for name in names if name.startswith(INGRESS_PREFIX)),
+    )
     for name in names:
         _end(name)
 
@@ -249,6 +301,15 @@ async def _drain(name: str) -> None:
             await RemoteHost(_Actor(name)).drain(STOP_SECONDS)
     except (PeerUnavailable, TimeoutError):
         return  # what it leaves is done by the next start
+
+
+async def _end_ingress(name: str) -> None:
+    try:
+        async with asyncio.timeout(REQUESTS_SECONDS):
+            await _Actor(name).call("stop")
+    except (PeerUnavailable, TimeoutError):
+        log.warning("ingress_cut_off", ingress=name)  # its callers ask again
+    await in_thread(_end, name)
 
 
 def _end(name: str) -> None:

@@ -49,6 +49,8 @@ NODES_SECONDS = 1.0
 """How often the machines of the cluster are counted."""
 DRAIN_SECONDS = 120.0
 """How long the last turns of a host may take whose machine is about to go."""
+LINGER_SECONDS = 5.0
+"""How long a host without work stays, for those who fetch outcomes or have an older table."""
 
 
 class Supervisor:
@@ -60,7 +62,7 @@ class Supervisor:
     def __init__(self, settings: Settings, directory: Directory, factory: ActorFactory) -> None:
         self._directory = directory
         self._writers = writer_names(settings)
-        self._roster = Roster(factory, settings)
+        self._roster = Roster(factory, settings, busy=self._count_busy)
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._unheard: set[str] | None = None
         """Those of the start that no ping has been tried with yet; None: they are not known."""
@@ -143,26 +145,35 @@ class Supervisor:
             self._drains.pop(name, None)
             (self._unheard or set()).discard(name)
         self._update_table([])
-        leaving = [name for name, node in hosts.items() if node.is_draining]
+        leaving = {name: node for name, node in hosts.items() if node.is_leaving}
         if len(leaving) < len(hosts):  # else there is nobody to hand anything to
-            for name in leaving:
-                self._let_leave(name)
+            for name, node in leaving.items():
+                self._let_leave(name, node)
 
-    def _let_leave(self, name: str) -> None:
+    def _count_busy(self) -> int:
+        return sum(report.busy for report, _ in self._reports.values())
+
+    def _let_leave(self, name: str, node: Node) -> None:
         known = self._reports.get(name)
         under_way = self._drains.get(name)
         is_idle = under_way is None or under_way.done()
         if known is not None and not known[0].is_draining and is_idle:
-            self._drains[name] = self._spawn(self._drain(name))
+            self._drains[name] = self._spawn(self._drain(name, node))
 
-    async def _drain(self, name: str) -> None:
-        """Let a host hand all it has to the others, because its machine is about to go."""
+    async def _drain(self, name: str, node: Node) -> None:
+        """Let a host hand all it has to the others, because its machine is about to go.
+
+        A machine that has an actor is never idle, and so would not be taken away as a spare one.
+        """
         log.info("host_leaves", host=name)
         try:
             async with asyncio.timeout(DRAIN_SECONDS + 1):
                 await self._directory.host(name).drain(DRAIN_SECONDS)
         except (PeerUnavailable, TimeoutError) as error:
             log.warning("drain_failed", host=name, error=type(error).__name__)
+        if node.is_spare:
+            await asyncio.sleep(LINGER_SECONDS)
+            await self._roster.end_host(name)
 
     async def _watch_host(self, name: str) -> None:
         while True:

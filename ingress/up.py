@@ -67,7 +67,7 @@ class Cluster(Protocol):
         """Disconnect from Ray; what of it was started here ends."""
         ...
 
-    async def deploy(self, settings: Settings) -> None:
+    async def deploy(self, settings: Settings, ingress_class: type[object]) -> None:
         """Create the actors that are not there yet."""
         ...
 
@@ -140,7 +140,7 @@ async def _start_actors(
         stop.listen()  # Ray has taken SIGTERM for itself
         stack.push_async_callback(cluster.stop, settings)
         tell("Starting hosts and writers")
-        await cluster.deploy(settings)
+        await cluster.deploy(settings, _ingress_class())
         tell("Waiting until they serve")
         gateway = await cluster.open_gateway(settings)
         stack.push_async_callback(gateway.close)
@@ -232,6 +232,10 @@ def _cluster() -> Cluster:
     """Import the actors late: Ray takes a second, and its environment must be set before."""
     prepare_ray_environment(make_token=True)
     return cast("Cluster", importlib.import_module("actors.remote"))
+
+
+def _ingress_class() -> type[object]:
+    return cast("type[object]", importlib.import_module("ingress.node_ingress").NodeIngress)
 
 
 def _make_app() -> MakeApp:

@@ -138,6 +138,13 @@ class Settings(BaseSettings):
     """Absolute. Where embedded servers keep their data, and ``up`` its run file."""
     conversation_hosts: int = Field(2, ge=1, le=1024)
     storage_writers: int = Field(1, ge=1, le=64)
+    ingress_on_nodes: bool = False
+    """Whether every machine that has hosts has an HTTP server too."""
+    autoscale_min_nodes: int = Field(1, ge=1, le=10_000)
+    autoscale_max_nodes: int = Field(0, ge=0, le=10_000)
+    """Machines with hosts that Ray's autoscaler is asked for; 0: it is not asked."""
+    autoscale_host_busy: int = Field(500, ge=1, le=1_000_000)
+    """Conversations with work in one host from which on a further machine is asked for."""
 
     @classmethod
     def settings_customise_sources(

@@ -45,7 +45,7 @@ class PretendedCluster:
     def leave_cluster(self) -> None:
         say("cluster left")
 
-    async def deploy(self, settings: Settings) -> None:
+    async def deploy(self, settings: Settings, ingress_class: type[object]) -> None:
         if os.environ.get("FAIL_AT") == "deploy":
             raise TimeoutError
 

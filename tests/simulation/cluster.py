@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Any, cast
@@ -83,6 +83,18 @@ class Cluster:
 
     async def make_writer(self, name: str) -> None:
         self._make(name, lambda: StorageWriter(self.settings.postgres_dsn or ""))
+
+    async def make_ingress(self, name: str, node: Node) -> bool:
+        raise AssertionError("the settings want none")
+
+    async def end_ingress(self, name: str) -> None:
+        raise AssertionError("the settings want none")
+
+    async def end_host(self, name: str) -> None:
+        raise AssertionError("no machine leaves")
+
+    async def ask_for_machines(self, bundles: Sequence[dict[str, float]]) -> None:
+        raise AssertionError("nothing scales by itself")
 
     def _make(self, name: str, make: Callable[[], object]) -> None:
         """Start what was never there; one that has died is started again by ``kill``."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -12,10 +13,13 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from storage.setting_files import FILE_SUFFIX
 from storage.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-NOT_SETTINGS = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}  # Ray reads them itself
+NOT_SETTINGS = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}  # Ray reads them itself
+COMPOSE_FILES = ["docker-compose.yml", "docker-compose.prod.yml"]
+SECRET_NAMES = ("_TOKEN", "_PASSWORD", "_SECRET")
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*])/(work|root|opt|home)/")
 REGISTRY_HOST = re.compile(
     r"pyp[i]\.org|python[h]osted|(?<!emit-)index-url|find-links|trusted-host"
@@ -58,10 +62,64 @@ def test_example_environment_holds_the_defaults() -> None:
     assert from_example.model_dump() == defaults.model_dump()
 
 
-def test_compose_hands_settings_on_by_names_that_exist() -> None:
-    services = load_yaml("docker-compose.yml")["services"]
-    for name in ("ray-head", "backend"):
-        assert set(services[name]["environment"]) <= settings_names() | NOT_SETTINGS
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_compose_hands_settings_on_by_names_that_exist(name: str) -> None:
+    services = load_yaml(name)["services"]
+    ours = [it for it in services.values() if it.get("image") == "chat-orchestrator"]
+    assert len(ours) >= 2
+    for service in ours:
+        names = {it.removesuffix(FILE_SUFFIX) for it in service["environment"]}
+        assert names <= settings_names() | NOT_SETTINGS
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_docker_compose_takes_the_file(name: str, tmp_path: Path) -> None:
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("no docker-compose here (Debian: apt-get install docker-compose)")
+    empty = tmp_path / ".env"
+    empty.touch()
+    # As the example asks for: whatever has no default is set.
+    secrets = {it: "x" for it in example_variables() if it.endswith(SECRET_NAMES)}
+    taken = subprocess.run(
+        [program, "--env-file", empty, "--file", ROOT / name, "config", "--quiet"],
+        env={"PATH": os.environ["PATH"], **secrets},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert taken.returncode == 0, taken.stderr
+
+
+def test_production_keeps_every_secret_in_a_file() -> None:
+    compose = load_yaml("docker-compose.prod.yml")
+    environment = compose["x-environment"]
+    assert [name for name in environment if name.endswith(SECRET_NAMES)] == []
+    used = {
+        Path(path).name
+        for name, path in environment.items()
+        if name.endswith((FILE_SUFFIX, "_TOKEN_PATH"))
+    }
+    given = set(compose["x-application"]["secrets"])
+    assert used == given
+    assert given | {"tls_certificate"} == set(compose["secrets"])
+    assert all(it["file"].startswith("./secrets/") for it in compose["secrets"].values())
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_production_publishes_the_load_balancer_only() -> None:
+    services = load_yaml("docker-compose.prod.yml")["services"]
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published.pop("balancer") == ["80:80", "443:443"]
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_the_load_balancer_knows_every_ingress() -> None:
+    services = load_yaml("docker-compose.prod.yml")["services"]
+    ingresses = {name for name in services if name.startswith("ingress-")}
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+    assert set(re.findall(r"^ +server (\S+) \1:8000$", text, re.MULTILINE)) == ingresses
+    assert len(ingresses) == 3
 
 
 def test_compose_publishes_on_this_machine_only() -> None:
@@ -78,8 +136,9 @@ def test_compose_holds_no_secret() -> None:
     assert all(environment[name].startswith("${" + name + ":") for name in secrets)
 
 
-def test_compose_reads_only_variables_that_the_example_names() -> None:
-    read = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_compose_reads_only_variables_that_the_example_names(name: str) -> None:
+    read = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / name).read_text()))
     assert read <= set(example_variables())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -167,3 +168,16 @@ async def test_the_last_machine_is_not_drained(world: World) -> None:
     await asyncio.sleep(0.1)
     assert not any(host.is_draining for host in world.hosts.values())
     assert world.table == ["host-0", "host-bbbbbbbb-0"]
+
+
+async def test_the_hosts_of_a_spare_machine_hand_over_and_then_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.0)
+    world.start()
+    await world.becomes("host-0", "host-bbbbbbbb-0")
+    world.ray.machines = [HEAD, replace(WORKER, is_spare=True)]
+    await world.becomes("host-0")
+    assert world.host("host-bbbbbbbb-0").is_draining
+    await world.supervisor._drains["host-bbbbbbbb-0"]
+    assert world.ray.ended == ["host-bbbbbbbb-0"]
