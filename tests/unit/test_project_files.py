@@ -19,6 +19,7 @@ from storage.settings import Settings
 ROOT = Path(__file__).parents[2]
 NOT_SETTINGS = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}  # Ray reads them itself
 COMPOSE_FILES = ["docker-compose.yml", "docker-compose.prod.yml"]
+CLUSTER_FILES = ["cluster.yaml", "deploy/cluster-aws.yaml"]
 SECRET_NAMES = ("_TOKEN", "_PASSWORD", "_SECRET")
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*])/(work|root|opt|home)/")
 REGISTRY_HOST = re.compile(
@@ -142,15 +143,17 @@ def test_compose_reads_only_variables_that_the_example_names(name: str) -> None:
     assert read <= set(example_variables())
 
 
-def test_ray_accepts_the_cluster_file() -> None:
-    config = prepare_config(load_yaml("cluster.yaml"))
+@pytest.mark.parametrize("name", CLUSTER_FILES)
+def test_ray_accepts_the_cluster_file(name: str) -> None:
+    config = prepare_config(load_yaml(name))
     validate_config(config)
     assert config["head_node_type"] in config["available_node_types"]
 
 
+@pytest.mark.parametrize("name", CLUSTER_FILES)
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
-def test_every_node_of_the_cluster_asks_for_the_token(commands: str) -> None:
-    starts = [line for line in load_yaml("cluster.yaml")[commands] if "ray start" in line]
+def test_every_node_of_the_cluster_asks_for_the_token(name: str, commands: str) -> None:
+    starts = [line for line in load_yaml(name)[commands] if "ray start" in line]
     assert starts
     assert all("RAY_AUTH_MODE=token" in line for line in starts)
 
