@@ -61,14 +61,14 @@ async def shards(server: Server) -> dict[str, int]:
     return {it["name"]: it["shards"] for it in hosts if it["shards"]}
 
 
-async def hosts_become(server: Server, count: int) -> None:
+async def hosts_become(server: Server, count: int, timeout_seconds: float = JOIN_SECONDS) -> None:
     """Wait until so many hosts share all shards."""
 
     async def shared() -> bool:
         found = await shards(server)
         return len(found) == count
 
-    await wait_for(shared, JOIN_SECONDS, f"{count} hosts serve")
+    await wait_for(shared, timeout_seconds, f"{count} hosts serve")
 
 
 async def owners(server: Server, ids: list[str]) -> set[str]:

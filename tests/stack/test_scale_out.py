@@ -24,7 +24,7 @@ from tests.stack.traffic import Traffic, open_traffic
 pytestmark = [pytest.mark.timeout(600), pytest.mark.soak]
 
 CALLS_AT_A_TIME = 10
-"""Of each host to the AI: what bounds the throughput here, and not the machine that plays them all."""
+"""Of each host to the AI: that bounds the throughput here, and not the machine that plays all."""
 AI_SECONDS = 0.5
 MEASURED = 200
 SERVES_SECONDS = 90.0
