@@ -157,7 +157,7 @@ class RayActorFactory:
 
     async def end_host(self, name: str) -> None:
         """End a host."""
-        await in_thread(_end, name)
+        await in_thread(_end_host, name)
 
     async def end_ingress(self, name: str) -> None:
         """End an HTTP server once the requests under way are answered; does not wait for that."""
@@ -301,6 +301,11 @@ async def _drain(name: str) -> None:
             await RemoteHost(_Actor(name)).drain(STOP_SECONDS)
     except (PeerUnavailable, TimeoutError):
         return  # what it leaves is done by the next start
+
+
+def _end_host(name: str) -> None:
+    with _head_needed():
+        _end(name)
 
 
 async def _end_ingress(name: str) -> None:

@@ -149,6 +149,10 @@ class Supervisor:
         if len(leaving) < len(hosts):  # else there is nobody to hand anything to
             for name, node in leaving.items():
                 self._let_leave(name, node)
+        for name in hosts.keys() - leaving.keys():
+            if name in self._reports and self._reports[name][0].is_draining:
+                # Its machine was spare for a while: a host that left does not come back.
+                self._let_leave(name, hosts[name])
 
     def _count_busy(self) -> int:
         return sum(report.busy for report, _ in self._reports.values())
@@ -157,7 +161,8 @@ class Supervisor:
         known = self._reports.get(name)
         under_way = self._drains.get(name)
         is_idle = under_way is None or under_way.done()
-        if known is not None and not known[0].is_draining and is_idle:
+        is_to_end = not node.is_draining  # else it ends with its machine
+        if known is not None and is_idle and (is_to_end or not known[0].is_draining):
             self._drains[name] = self._spawn(self._drain(name, node))
 
     async def _drain(self, name: str, node: Node) -> None:
@@ -171,7 +176,7 @@ class Supervisor:
                 await self._directory.host(name).drain(DRAIN_SECONDS)
         except (PeerUnavailable, TimeoutError) as error:
             log.warning("drain_failed", host=name, error=type(error).__name__)
-        if node.is_spare:
+        if not node.is_draining:
             await asyncio.sleep(LINGER_SECONDS)
             await self._roster.end_host(name)
 

@@ -10,15 +10,40 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsError,
+)
 
-__all__ = ["FILE_SUFFIX", "FileSource"]
+__all__ = ["FILE_SUFFIX", "SettingsFromFiles"]
 
 FILE_SUFFIX = "_FILE"
 LONGEST_FILE_BYTES = 65_536
 
 
-class FileSource(PydanticBaseSettingsSource):
+class SettingsFromFiles(BaseSettings):
+    """Settings of the environment and of ``.env``, each of which may name files."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the weightiest first."""
+        sources = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)  # noqa: S101
+            sources += [source, _FileSource(settings_cls, source.env_vars)]
+        return tuple(sources)
+
+
+class _FileSource(PydanticBaseSettingsSource):
     """The settings whose files are named among ``variables`` (by their names in lower case).
 
     It stands beside the source that ``variables`` are of, and has no more weight than that one.

@@ -9,17 +9,10 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from storage.dsn import postgres_dsn, redis_dsn
-from storage.setting_files import FileSource
+from storage.setting_files import SettingsFromFiles
 from storage.setting_types import (
     DatabaseUrl,
     Environment,
@@ -49,7 +42,7 @@ class InvalidSettings(ValueError):
     """The environment holds values the server cannot start with; one line a variable."""
 
 
-class Settings(BaseSettings):
+class Settings(SettingsFromFiles):
     """Every setting, under its variable's name in lower case.
 
     Weaker than the environment is a ``.env`` file in the working directory. An empty variable
@@ -145,22 +138,6 @@ class Settings(BaseSettings):
     """Machines with hosts that Ray's autoscaler is asked for; 0: it is not asked."""
     autoscale_host_busy: int = Field(500, ge=1, le=1_000_000)
     """Conversations with work in one host from which on a further machine is asked for."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where values come from, the weightiest first."""
-        sources = [init_settings]
-        for source in (env_settings, dotenv_settings):
-            assert isinstance(source, EnvSettingsSource | DotEnvSettingsSource)  # noqa: S101
-            sources += [source, FileSource(settings_cls, source.env_vars)]
-        return tuple(sources)
 
     @field_validator("jwt_public_key")
     @classmethod

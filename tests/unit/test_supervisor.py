@@ -181,3 +181,15 @@ async def test_the_hosts_of_a_spare_machine_hand_over_and_then_end(
     assert world.host("host-bbbbbbbb-0").is_draining
     await world.supervisor._drains["host-bbbbbbbb-0"]
     assert world.ray.ended == ["host-bbbbbbbb-0"]
+
+
+async def test_a_host_that_was_leaving_ends_though_its_machine_is_wanted_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.0)
+    world.host("host-bbbbbbbb-0").is_draining = True  # as a supervisor that is new finds it
+    world.start()
+    await world.becomes("host-0")
+    async with asyncio.timeout(10):
+        while "host-bbbbbbbb-0" not in world.ray.ended:  # noqa: ASYNC110 (nothing tells)
+            await asyncio.sleep(0.01)
