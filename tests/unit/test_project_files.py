@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -141,6 +142,24 @@ def test_compose_holds_no_secret() -> None:
 def test_compose_reads_only_variables_that_the_example_names(name: str) -> None:
     read = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / name).read_text()))
     assert read <= set(example_variables())
+
+
+def test_haproxy_takes_the_configuration_of_the_load_balancer(tmp_path: Path) -> None:
+    program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("no haproxy here (Debian: apt-get install haproxy)")
+    certificate = tmp_path / "certificate"
+    trustme.CA().issue_cert("chat.example").private_key_and_cert_chain_pem.write_to_path(
+        str(certificate)
+    )
+    checked = subprocess.run(
+        [program, "-c", "-f", ROOT / "deploy" / "haproxy.cfg"],
+        env={"TLS_CERTIFICATE": str(certificate)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
 @pytest.mark.parametrize("name", CLUSTER_FILES)
