@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import uuid
 from pathlib import Path
@@ -18,15 +19,18 @@ from tests.storage.conftest import run, with_database
 TABLES = ["conversations", "messages", "jobs", "message_actions", "bots"]
 
 
-def programs(tmp_path: Path) -> Path:
-    return DEBIAN_POSTGRES if DEBIAN else postgres_binaries(NEWEST_POSTGRES, None, tmp_path)
+async def run_program(tmp_path: Path, name: str, *arguments: str) -> None:
+    binaries = DEBIAN_POSTGRES if DEBIAN else postgres_binaries(NEWEST_POSTGRES, None, tmp_path)
+    command = [str(binaries / name), *arguments]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
 
 
 async def contents(database: Database) -> dict[str, list[str]]:
     """Return every row of every table, as text."""
+    statements = {table: f"select t::text from {table} t order by 1" for table in TABLES}  # noqa: S608
     return {
-        table: [row[0] for row in await database.fetch(f"select t::text from {table} t order by 1")]
-        for table in TABLES
+        table: [row[0] for row in await database.fetch(statement)]
+        for table, statement in statements.items()
     }
 
 
@@ -35,15 +39,15 @@ async def test_a_dump_that_is_restored_holds_all_and_goes_on(
 ) -> None:
     for number in range(20):
         await client.accept_one(message(f"c{number % 7}", f"m{number}", content="xin chào"))
-    binaries, dump = programs(tmp_path), tmp_path / "chat.dump"
+    dump = str(tmp_path / "chat.dump")
     # The commands of docs/BACKUP.md.
-    back_up = ["pg_dump", "--format=custom", f"--file={dump}", database_url]
-    subprocess.run([binaries / back_up[0], *back_up[1:]], check=True, capture_output=True)
+    await run_program(tmp_path, "pg_dump", "--format=custom", f"--file={dump}", database_url)
     name = f"restored_{uuid.uuid4().hex}"
     await run(postgres_url, f"create database {name}")
     url = with_database(postgres_url, name)
-    restore = ["pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", dump]
-    subprocess.run([binaries / restore[0], *restore[1:]], check=True, capture_output=True)
+    await run_program(
+        tmp_path, "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", dump
+    )
 
     await migrate(url)  # nothing is left to do
     restored = await Database.connect(url, max_connections=2)
