@@ -107,7 +107,7 @@ class _Joined(RayCluster):
         return dict(os.environ)
 
 
-class PlayedMachines(NodeProvider):  # type: ignore[misc]
+class PlayedMachines(NodeProvider):
     """Lives in the autoscaler's process. A machine's id is its address."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
