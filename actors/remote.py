@@ -1,4 +1,4 @@
-"""All of Ray that the actors need: starting or joining a cluster, and calls between actors.
+"""Ray for the actors' side: starting or joining a cluster, and the actors that all of it has.
 
 Call ``prepare_ray_environment`` before this is imported: Ray reads its environment at import.
 """
@@ -9,206 +9,37 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 import structlog
-from ray._private.state import state as ray_state
-from ray.autoscaler.sdk import request_resources
-from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ray.util import list_named_actors
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.gateway import Gateway
-from actors.host import ConversationHost
-from actors.nodes import Node
-from actors.peers import RemoteHost, RemoteSupervisor, RemoteWriter
-from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
+from actors.ports import PeerUnavailable
+from actors.remote_actors import (
+    ACTOR_OPTIONS,
+    INGRESS_PREFIX,
+    NAMESPACE,
+    SUPERVISOR,
+    RayActorFactory,
+    RayDirectory,
+    end_actor,
+    end_ingress,
+)
 from actors.supervisor import Supervisor
 from actors.threads import in_thread
-from storage.remote import RayExporter, actor_class, storage_writer_class
+from storage.remote import RayExporter, actor_class
 from storage.settings import Settings
 
 __all__ = ["deploy", "join_cluster", "leave_cluster", "open_gateway", "start_cluster", "stop"]
 
 log = structlog.get_logger()
 
-NAMESPACE = "chat-orchestrator"
-SUPERVISOR = "supervisor"
-INGRESS_PREFIX = "ingress-"
-HEAD_RESOURCE = "node:__internal_head__"
-MAX_CONCURRENT_CALLS = 1_000
 STOP_SECONDS = 10.0
-REQUESTS_SECONDS = 20.0
-"""More than an HTTP server takes to stop."""
-LOOKUP_SECONDS = 2.0
-
-_ACTOR_OPTIONS: dict[str, Any] = {
-    # Next to nothing, so that nodes with no CPUs to give (``--num-cpus=0``) get no actors.
-    "num_cpus": 0.001,
-    "lifetime": "detached",
-    "namespace": NAMESPACE,
-    "get_if_exists": True,
-    "max_restarts": -1,
-    "max_task_retries": 0,
-    "max_concurrency": MAX_CONCURRENT_CALLS,
-}
-
-
-class _Actor:
-    """An actor, found by its name when it is first called, and again when it has died."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lookup: asyncio.Future[Any] | None = None
-
-    async def call(self, method: str, *arguments: object) -> Any:
-        """Call a method. Raises ``PeerUnavailable``."""
-        try:
-            handle = await self._found()
-            return await getattr(handle, method).remote(*arguments)
-        except RayTaskError as error:
-            log.exception("call_failed", actor=self._name, method=method)
-            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-        except ActorUnavailableError as error:
-            # The handle stays: the actor may be back any moment, and finding it takes Ray's head.
-            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-        except (RayError, ValueError, ConnectionError, TimeoutError) as error:
-            if self._lookup is not None and self._lookup.done():
-                self._lookup = None
-            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-
-    async def _found(self) -> Any:
-        """Return its handle. While Ray's head is away that waits in a thread, and not for long."""
-        if self._lookup is None:
-            self._lookup = in_thread(ray.get_actor, self._name, NAMESPACE)
-        async with asyncio.timeout(LOOKUP_SECONDS):
-            return await asyncio.shield(self._lookup)
-
-
-class RayDirectory:
-    """Finds actors by their names in Ray."""
-
-    def __init__(self) -> None:
-        self._hosts: dict[str, RemoteHost] = {}
-        self._writers: dict[str, RemoteWriter] = {}
-        self._supervisor = RemoteSupervisor(_Actor(SUPERVISOR))
-
-    def host(self, name: str) -> HostPort:
-        """Return a host."""
-        if name not in self._hosts:
-            self._hosts[name] = RemoteHost(_Actor(name))
-        return self._hosts[name]
-
-    def writer(self, name: str) -> WriterPort:
-        """Return a writer."""
-        if name not in self._writers:
-            self._writers[name] = RemoteWriter(_Actor(name))
-        return self._writers[name]
-
-    def supervisor(self) -> SupervisorPort:
-        """Return the supervisor."""
-        return self._supervisor
-
-
-class RayActorFactory:
-    """Makes the actors that the supervisor looks after; in threads, since Ray's head may be away.
-
-    All methods raise ``PeerUnavailable``.
-    """
-
-    def __init__(self, settings: Settings, ingress_class: type[Any]) -> None:
-        self._settings = settings
-        self._ingress_class = ingress_class
-        self._ending: dict[str, asyncio.Task[None]] = {}
-
-    async def nodes(self) -> list[Node]:
-        """Return the machines that are alive."""
-        return await in_thread(_nodes)
-
-    async def make_host(self, name: str, node_id: str) -> None:
-        """Make a ``ConversationHost`` on a node, or find it."""
-        level = self._settings.effective_log_level
-        place = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        options = {**_ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
-        actor = actor_class(ConversationHost, level, **options)
-        await in_thread(_make, actor, name, self._settings, RayDirectory())
-
-    async def make_writer(self, name: str) -> None:
-        """Make a ``StorageWriter``, or find it; where the supervisor is, if that machine lives."""
-        level = self._settings.effective_log_level
-        place = NodeAffinitySchedulingStrategy(_own_node(), soft=True)
-        options = {**_ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
-        writer = storage_writer_class(level, **options)
-        await in_thread(_make, writer, self._settings.postgres_dsn, name)
-
-    async def make_ingress(self, name: str, node: Node) -> bool:
-        """Make an HTTP server on a node's own address, or find it; False: one is still ending."""
-        if name in self._ending:
-            return False
-        place = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-        options = {**_ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
-        actor = ray.remote(**options)(self._ingress_class)
-        await in_thread(_make, actor, name, self._settings, node.address)
-        return True
-
-    async def end_host(self, name: str) -> None:
-        """End a host."""
-        await in_thread(_end_host, name)
-
-    async def end_ingress(self, name: str) -> None:
-        """End an HTTP server once the requests under way are answered; does not wait for that."""
-        if name not in self._ending:
-            self._ending[name] = asyncio.create_task(_end_ingress(name))
-            self._ending[name].add_done_callback(lambda _: self._ending.pop(name))
-
-    async def ask_for_machines(self, bundles: Sequence[dict[str, float]]) -> None:
-        """Tell Ray's autoscaler, if there is one, what the cluster should hold."""
-        await in_thread(_request, list(bundles))
-
-
-def _own_node() -> str:
-    return str(ray.get_runtime_context().get_node_id())
-
-
-def _request(bundles: list[dict[str, float]]) -> None:
-    with _head_needed():
-        request_resources(bundles=bundles)
-
-
-def _make(actor: Any, *arguments: object) -> None:
-    with _head_needed():
-        actor.remote(*arguments)
-
-
-def _nodes() -> list[Node]:
-    with _head_needed():
-        draining = ray_state.get_draining_nodes()
-        own = _own_node()
-        return [
-            Node(
-                node_id=it["NodeID"],
-                is_head=HEAD_RESOURCE in it["Resources"],
-                has_cpus=it["Resources"].get("CPU", 0) > 0,
-                is_draining=it["NodeID"] in draining,
-                is_own=it["NodeID"] == own,
-                cpus=float(it["Resources"].get("CPU", 0)),
-                address=it["NodeManagerAddress"],
-            )
-            for it in ray.nodes()  # type: ignore[no-untyped-call]
-            if it["Alive"]
-        ]
-
-
-@contextmanager
-def _head_needed() -> Iterator[None]:
-    try:
-        yield
-    except (RayError, ValueError, RuntimeError, ConnectionError) as error:
-        raise PeerUnavailable(f"Ray's head: {type(error).__name__}") from error
 
 
 def start_cluster(settings: Settings, directory: Path) -> str:
@@ -270,7 +101,7 @@ async def deploy(settings: Settings, ingress_class: type[Any]) -> None:
     called with a name, the settings and an address to listen on, it serves until ``stop``.
     """
     level = settings.effective_log_level
-    actor = actor_class(Supervisor, level, name=SUPERVISOR, **_ACTOR_OPTIONS)
+    actor = actor_class(Supervisor, level, name=SUPERVISOR, **ACTOR_OPTIONS)
     actor.remote(settings, RayDirectory(), RayActorFactory(settings, ingress_class))
 
 
@@ -286,39 +117,18 @@ async def open_gateway(settings: Settings) -> Gateway:
 async def stop(settings: Settings) -> None:
     """Let the hosts finish their turns, then end all actors of the cluster."""
     names = await in_thread(list_named_actors)
-    _end(SUPERVISOR)
+    end_actor(SUPERVISOR)
     await asyncio.gather(
         *(_drain(name) for name in names if name.startswith("host-")),
-        *(_end_ingress(name) for name in names if name.startswith(INGRESS_PREFIX)),
+        *(end_ingress(name) for name in names if name.startswith(INGRESS_PREFIX)),
     )
     for name in names:
-        _end(name)
+        end_actor(name)
 
 
 async def _drain(name: str) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS + 1):
-            await RemoteHost(_Actor(name)).drain(STOP_SECONDS)
+            await RayDirectory().host(name).drain(STOP_SECONDS)
     except (PeerUnavailable, TimeoutError):
         return  # what it leaves is done by the next start
-
-
-def _end_host(name: str) -> None:
-    with _head_needed():
-        _end(name)
-
-
-async def _end_ingress(name: str) -> None:
-    try:
-        async with asyncio.timeout(REQUESTS_SECONDS):
-            await _Actor(name).call("stop")
-    except (PeerUnavailable, TimeoutError):
-        log.warning("ingress_cut_off", ingress=name)  # its callers ask again
-    await in_thread(_end, name)
-
-
-def _end(name: str) -> None:
-    try:
-        ray.kill(ray.get_actor(name, NAMESPACE))
-    except ValueError:
-        return  # it was not there
