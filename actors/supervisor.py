@@ -163,9 +163,9 @@ class Supervisor:
         is_idle = under_way is None or under_way.done()
         is_to_end = not node.is_draining  # else it ends with its machine
         if known is not None and is_idle and (is_to_end or not known[0].is_draining):
-            self._drains[name] = self._spawn(self._drain(name, node))
+            self._drains[name] = self._spawn(self._drain(name, node, known[0].host))
 
-    async def _drain(self, name: str, node: Node) -> None:
+    async def _drain(self, name: str, node: Node, leaving: Host) -> None:
         """Let a host hand all it has to the others, because its machine is about to go.
 
         A machine that has an actor is never idle, and so would not be taken away as a spare one.
@@ -176,9 +176,11 @@ class Supervisor:
                 await self._directory.host(name).drain(DRAIN_SECONDS)
         except (PeerUnavailable, TimeoutError) as error:
             log.warning("drain_failed", host=name, error=type(error).__name__)
-        if not node.is_draining:
-            await asyncio.sleep(LINGER_SECONDS)
-            await self._roster.end_host(name)
+        if node.is_draining:
+            return
+        await asyncio.sleep(LINGER_SECONDS)
+        if name in self._reports and self._reports[name][0].host == leaving:
+            await self._roster.end_host(name)  # else it was started again meanwhile, and serves
 
     async def _watch_host(self, name: str) -> None:
         while True:

@@ -91,7 +91,10 @@ class Cluster:
         raise AssertionError("the settings want none")
 
     async def end_host(self, name: str) -> None:
-        raise AssertionError("no machine leaves")
+        """End one that has emptied itself; the supervisor has it made anew."""
+        process = self._processes.pop(f"{self.name}/{name}", None)
+        if process is not None and not process.is_dead:
+            self._end(process)
 
     async def ask_for_machines(self, bundles: Sequence[dict[str, float]]) -> None:
         raise AssertionError("nothing scales by itself")
@@ -126,11 +129,14 @@ class Cluster:
 
     def kill(self, process: Process) -> None:
         """End a process at once; Ray (or whoever looks after it) starts it again."""
+        self._end(process)
+        seconds = self._random.uniform(FASTEST_RESTART_SECONDS, SLOWEST_RESTART_SECONDS)
+        self._network.at_home_of(None, seconds, self._start, process.name, process.make)
+
+    def _end(self, process: Process) -> None:
         process.die()
         self.former.append(process)
         self._network.hang_up(process)
-        seconds = self._random.uniform(FASTEST_RESTART_SECONDS, SLOWEST_RESTART_SECONDS)
-        self._network.at_home_of(None, seconds, self._start, process.name, process.make)
 
     def hear(self, process: Process, method: str, arguments: tuple[Any, ...]) -> None:
         """Note what a host is told of conversations that it has in memory."""

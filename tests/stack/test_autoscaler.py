@@ -54,7 +54,7 @@ async def server(
         "AUTOSCALE_HOST_BUSY": str(HOST_BUSY),
     }
     running = Server(tmp_path_factory.mktemp("autoscaled-server"), **settings).start()
-    install_audit(postgres.url)
+    await asyncio.to_thread(install_audit, postgres.url)
     yield running
     running.close()
     redis.stop()

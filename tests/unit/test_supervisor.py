@@ -23,6 +23,7 @@ class PretendedHost:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.incarnation = "1"
         self.is_silent = False
         self.is_draining = False
         self.table_version = 0
@@ -34,7 +35,7 @@ class PretendedHost:
             self.table_version = decode_table(table).version
         report = HostReport(
             name=self.name,
-            incarnation="1",
+            incarnation=self.incarnation,
             table_version=self.table_version,
             conversations=0,
             turns=0,
@@ -193,3 +194,23 @@ async def test_a_host_that_was_leaving_ends_though_its_machine_is_wanted_again(
     async with asyncio.timeout(10):
         while "host-bbbbbbbb-0" not in world.ray.ended:  # noqa: ASYNC110 (nothing tells)
             await asyncio.sleep(0.01)
+
+
+async def test_a_host_that_was_started_again_while_it_left_is_not_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.0)
+    host = world.host("host-bbbbbbbb-0")
+    serves_again = asyncio.Event()
+
+    async def die_and_come_back(timeout_seconds: float) -> None:
+        host.incarnation, host.is_draining = "2", False
+        await serves_again.wait()
+
+    monkeypatch.setattr(host, "drain", die_and_come_back)
+    host.is_draining = True
+    world.start()
+    await world.becomes("host-0", "host-bbbbbbbb-0")
+    serves_again.set()
+    await world.supervisor._drains["host-bbbbbbbb-0"]
+    assert not world.ray.ended
