@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from ingress.cli import app
+from storage.setting_files import FILE_SUFFIX
 from storage.settings import Settings
 from tests.guides import ROOT, blocks
 
@@ -31,10 +32,13 @@ SOURCE_PATH = re.compile(
 NOT_SETTINGS = {
     # of Ray, which reads them itself
     "RAY_AUTH_TOKEN",
+    "RAY_AUTH_TOKEN_PATH",
     "RAY_AUTH_MODE",
     "RAY_REDIS_ADDRESS",
     # of make, which hands them on
     "TEST_SERVERS",
+    # of any setting: NAME_FILE
+    "NAME",
     # no variable: a reason that Ray's command takes
     "DRAIN_NODE_REASON_PREEMPTION",
 }
@@ -126,7 +130,7 @@ def test_every_command_is_documented() -> None:
 def test_every_environment_variable_that_is_named_exists(name: str) -> None:
     settings = {it.upper() for it in Settings.model_fields}
     constants = constant_names()
-    named = set(VARIABLE.findall(text_of(name)))
+    named = {it.removesuffix(FILE_SUFFIX) for it in VARIABLE.findall(text_of(name))}
     assert {it for it in named - settings - NOT_SETTINGS if it not in constants} == set()
 
 
