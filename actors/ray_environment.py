@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
-__all__ = ["prepare_ray_environment"]
+__all__ = ["MANY_MACHINES_VARIABLE", "prepare_ray_environment"]
 
 TOKEN_BYTES = 32
 
@@ -17,16 +17,24 @@ _DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+MANY_MACHINES_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Named after the systems on which 0 is Ray's default: then all of its ports, those of its metrics
+too, which ask for no token, are bound to the loopback address. All processes must agree."""
 
 
-def prepare_ray_environment(token: str | None = None, *, make_token: bool = False) -> str | None:
+def prepare_ray_environment(
+    token: str | None = None, *, make_token: bool = False, is_local: bool = False
+) -> str | None:
     """Set what is not set yet, for this process and those that it starts; return the token.
 
     ``token``: the cluster's authentication token, where it is known. ``make_token``: make one
-    where there is none, because this process is about to start a cluster.
+    where there is none, because this process is about to start a cluster. ``is_local``: the
+    cluster is this machine alone, and no other one is to reach it.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if is_local:
+        os.environ.setdefault(MANY_MACHINES_VARIABLE, "0")
     has_file = "RAY_AUTH_TOKEN_PATH" in os.environ
     if token is None and make_token and not has_file and "RAY_AUTH_TOKEN" not in os.environ:
         token = secrets.token_hex(TOKEN_BYTES)

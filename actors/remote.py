@@ -102,7 +102,8 @@ async def deploy(settings: Settings, ingress_class: type[Any]) -> None:
     """
     level = settings.effective_log_level
     actor = actor_class(Supervisor, level, name=SUPERVISOR, **ACTOR_OPTIONS)
-    actor.remote(settings, RayDirectory(), RayActorFactory(settings, ingress_class))
+    factory = RayActorFactory(settings, ingress_class)
+    actor.remote(settings.without_access(), RayDirectory(), factory)
 
 
 async def open_gateway(settings: Settings) -> Gateway:

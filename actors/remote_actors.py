@@ -119,8 +119,11 @@ class RayActorFactory:
     """
 
     def __init__(self, settings: Settings, ingress_class: type[Any]) -> None:
-        self._settings = settings
+        # What an actor is made with lies in Ray's head: tokens of callers have no business there,
+        # unless it is the one that they call.
+        self._settings = settings.without_access()
         self._ingress_class = ingress_class
+        self._ingress_settings = settings if settings.ingress_on_nodes else self._settings
         self._ending: dict[str, asyncio.Task[None]] = {}
 
     async def nodes(self) -> list[Node]:
@@ -150,7 +153,7 @@ class RayActorFactory:
         place = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
         options = {**ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
         actor = ray.remote(**options)(self._ingress_class)
-        await in_thread(_make, actor, name, self._settings, node.address)
+        await in_thread(_make, actor, name, self._ingress_settings, node.address)
         return True
 
     async def end_host(self, name: str) -> None:

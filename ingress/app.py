@@ -13,11 +13,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.types import ASGIApp
 
 from actors.ray_environment import prepare_ray_environment
+from ingress.access_reload import AccessReload
 from ingress.factory import open_application
 from ingress.lifespan import LifespanApplication
 from ingress.run_file import join_running
 from storage.log_config import configure_logging
-from storage.settings import load_settings
+from storage.settings import Settings, load_settings
 
 __all__ = ["app"]
 
@@ -42,7 +43,13 @@ async def _join() -> AsyncIterator[ASGIApp]:
         stack.callback(leave_cluster)
         gateway = await open_gateway(settings)
         stack.push_async_callback(gateway.close)
-        yield await stack.enter_async_context(open_application(settings, gateway))
+        yield await stack.enter_async_context(
+            open_application(settings, gateway, AccessReload(_read_again))
+        )
+
+
+def _read_again() -> Settings:
+    return join_running(load_settings(), dict(os.environ))
 
 
 app = LifespanApplication(_join)

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 import uvloop
 
+from ingress.access_reload import AccessReload
 from ingress.greeting import greeting
 from ingress.run_file import RAY_TOKEN_VARIABLE, RunFile, join_running
 from ingress.running_server import NoServerFound, find_server
@@ -56,17 +57,20 @@ def up(
     PostgreSQL and Valkey are started where no DATABASE_URL or POSTGRES_HOST, no REDIS_URL or
     REDIS_HOST is given, and Ray where no RAY_ADDRESS is.
     """
-    given = {"api_host": host, "api_port": port}
-    settings = _settings(**{name: value for name, value in given.items() if value is not None})
+    options = {"api_host": host, "api_port": port}
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = _settings(**given)
     settings, made_tokens = settings.with_generated_tokens()
     configure_logging(settings.effective_log_level)
 
     had_ray_token = RAY_TOKEN_VARIABLE in os.environ
     steps = Steps(START_STEPS)
 
+    started = _Started()
+
     def announce(running: Settings) -> None:
         ray_token = os.environ.get(RAY_TOKEN_VARIABLE)
-        RunFile.of(running, api_url_of(running), ray_token).write(running.data_dir)
+        started.tell(running)
         if ray_token and not had_ray_token:
             made_tokens[RAY_TOKEN_VARIABLE] = ray_token
         typer.echo(greeting(running, made_tokens))
@@ -77,6 +81,7 @@ def up(
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             typer.echo(f"Starting; data in {settings.data_dir}")
+            reload = AccessReload(lambda: load_settings(**given), started.tell_access)
             runner.run(
                 run_everything(
                     settings,
@@ -84,11 +89,29 @@ def up(
                     announce,
                     with_redis=not no_redis,
                     tell=steps.begin,
+                    reload=reload,
                 )
             )
     except (AlreadyRunning, PortInUse, ServerFailed, StartFailed) as error:
         _fail(str(error))
     typer.echo("Stopped.")
+
+
+class _Started:
+    """Keeps the run file up to date."""
+
+    def __init__(self) -> None:
+        self._running: Settings | None = None
+
+    def tell(self, running: Settings) -> None:
+        """Write what holds now."""
+        self._running = running
+        RunFile.of(running, api_url_of(running), os.environ).write(running.data_dir)
+
+    def tell_access(self, newer: Settings) -> None:
+        """Write the tokens that hold now."""
+        if self._running is not None:  # else the start tells them
+            self.tell(self._running.with_access_of(newer))
 
 
 @app.command()

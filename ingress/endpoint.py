@@ -1,6 +1,6 @@
 """From a matched path to its handler: every check in the same order for every endpoint.
 
-Method, credentials, rate limit, content type, length, JSON; then the handler validates.
+Method, credentials, rate limit, content type, length, signature, JSON; then the handler validates.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from starlette.routing import Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from ingress.audit import AuditEntry, audited
 from ingress.auth import Authenticator, Scope
 from ingress.body import BodyMemory, read_body
 from ingress.errors import MethodNotAllowed, NotFound, Problem, ValidationFailed
 from ingress.rate_limit import RateLimit
 from ingress.schemas import validated
 from ingress.strict_json import parse_object, text_problem
+from ingress.webhook_signature import WebhookSignatures
 
-__all__ = ["Call", "Endpoints", "Handler", "Operation", "operations_of", "reads_body"]
+__all__ = ["Call", "Endpoints", "Handler", "Operation", "is_audited", "operations_of", "reads_body"]
 
 _MAX_QUERY_FIELDS = 50
 MAX_BODIES_BYTES = 134_217_728
@@ -45,6 +47,10 @@ class Call:
     """The body; empty where the operation takes none."""
     arrived_at: float
     """On ``time.monotonic()``."""
+    webhook_id: str | None = None
+    """Of a request that had to be signed, and was."""
+    audit: AuditEntry | None = None
+    """What is written of it, where that is done."""
 
     def path_id(self, name: str) -> str:
         """Return an id from the path. Raises ``NotFound`` where no object can have it."""
@@ -55,7 +61,10 @@ class Call:
 
     def query(self, model: type[QueryType]) -> QueryType:
         """Return the query's fields, validated. Raises ``ValidationFailed``."""
-        return validated(model, self._query_fields)
+        found = validated(model, self._query_fields)
+        if self.audit is not None:
+            self.audit.query = found.model_dump()
+        return found
 
     @cached_property
     def _query_fields(self) -> dict[str, Any]:
@@ -87,32 +96,53 @@ class Operation:
     scope: Scope | None
     """None: open to everybody."""
     takes_document: bool = False
+    is_signed: bool = False
+    """Whether it needs a signature where there is a secret for them."""
 
 
 class Endpoints:
     """Makes routes whose operations share the checks."""
 
     def __init__(
-        self, authenticator: Authenticator, rate_limit: RateLimit, max_body_bytes: int
+        self,
+        authenticator: Authenticator,
+        signatures: WebhookSignatures,
+        rate_limit: RateLimit,
+        max_body_bytes: int,
     ) -> None:
         self._authenticator = authenticator
+        self._signatures = signatures
         self._rate_limit = rate_limit
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyMemory(MAX_BODIES_BYTES)
 
     def route(self, path: str, **operations: Operation) -> Route:
         """Return the route of a path; the operations are named by their methods."""
-        return Route(path, _Endpoint(self, operations), name=path)
+        return Route(path, _Endpoint(self, path, operations), name=path)
 
-    async def call(self, operation: Operation, scope: AsgiScope, receive: Receive) -> Response:
-        """Do all checks, then call the handler."""
+    async def call(
+        self, operation: Operation, path: str, scope: AsgiScope, receive: Receive
+    ) -> Response:
+        """Do all checks, then call the handler. Actions of administrators are written down."""
+        if not is_audited(scope["method"], operation):
+            return await self._call(operation, scope, receive, None)
+        entry = AuditEntry(f"{scope['method']} {path}", scope["path_params"])
+        with audited(entry):
+            return await self._call(operation, scope, receive, entry)
+
+    async def _call(
+        self, operation: Operation, scope: AsgiScope, receive: Receive, audit: AuditEntry | None
+    ) -> Response:
         headers = Headers(scope=scope)
         if operation.scope is not None:
-            self._admit(scope, operation.scope)
+            self._admit(scope, operation.scope, audit)
         with self._bodies.share(is_unlimited=operation.scope is not Scope.MESSAGES) as take:
             document: dict[str, Any] = {}
+            webhook_id: str | None = None
             if reads_body(scope["method"]):
                 body = await read_body(headers, receive, self._max_body_bytes, take)
+                if operation.is_signed and self._signatures.are_needed:
+                    webhook_id = self._signatures.check(headers, body)
                 if operation.takes_document:
                     document = parse_object(body)
             call = Call(
@@ -121,14 +151,24 @@ class Endpoints:
                 query_string=scope["query_string"],
                 document=document,
                 arrived_at=scope.get("arrived_at") or time.monotonic(),
+                webhook_id=webhook_id,
+                audit=audit,
             )
             return await operation.handler(call)
 
-    def _admit(self, scope: AsgiScope, required: Scope) -> None:
+    def _admit(self, scope: AsgiScope, required: Scope, audit: AuditEntry | None) -> None:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
         principal = self._authenticator.authenticate(header)
+        scope["caller"] = principal.name
+        if audit is not None:
+            audit.who = principal.name
         principal.require(required)
         self._rate_limit.check(principal.key)
+
+
+def is_audited(method: str, operation: Operation) -> bool:
+    """Whether it changes something in an administrator's name."""
+    return operation.scope is Scope.ADMIN and method not in ("GET", "HEAD")
 
 
 def reads_body(method: str) -> bool:
@@ -147,7 +187,10 @@ def operations_of(route: Route) -> dict[str, Operation]:
 class _Endpoint:
     """All operations of a path, as an ASGI application."""
 
-    def __init__(self, endpoints: Endpoints, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self, endpoints: Endpoints, path: str, operations: Mapping[str, Operation]
+    ) -> None:
+        self._path = path.replace(":segment}", "}")
         self.operations = dict(operations)
         if "GET" in self.operations:
             self.operations["HEAD"] = self.operations["GET"]
@@ -157,5 +200,5 @@ class _Endpoint:
         operation = self.operations.get(scope["method"])
         if operation is None:
             raise MethodNotAllowed(sorted(self.operations))
-        response = await self._endpoints.call(operation, scope, receive)
+        response = await self._endpoints.call(operation, self._path, scope, receive)
         await response(scope, receive, send)

@@ -13,6 +13,7 @@ __all__ = [
     "Forbidden",
     "InternalError",
     "InvalidJson",
+    "InvalidSignature",
     "MethodNotAllowed",
     "NotFound",
     "Problem",
@@ -101,6 +102,12 @@ class Unauthorized(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers=[("WWW-Authenticate", "Bearer")])
+
+
+class InvalidSignature(Unauthorized):
+    """The webhook is not signed, not by one who has the secret, or not in these minutes."""
+
+    code = "invalid_signature"
 
 
 class Forbidden(ApiError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from ingress.access_reload import AccessReload, watch_access
 from ingress.auth import Authenticator
 from ingress.backend import Backend, open_backend
 from ingress.background_jobs import BackgroundJobManager
@@ -31,10 +32,11 @@ from ingress.routes.metrics import metrics_routes
 from ingress.routes.openapi import openapi_routes
 from ingress.routes.system import system_routes
 from ingress.system_report import SystemReport
+from ingress.webhook_signature import WebhookSignatures
 from storage.garbage import relax_garbage_collection
 from storage.settings import Settings
 
-__all__ = ["assemble", "create_app", "open_application"]
+__all__ = ["Access", "assemble", "create_app", "open_application"]
 
 
 def create_app(settings: Settings, gateway: Gateway) -> LifespanApplication:
@@ -43,21 +45,48 @@ def create_app(settings: Settings, gateway: Gateway) -> LifespanApplication:
 
 
 @asynccontextmanager
-async def open_application(settings: Settings, gateway: Gateway) -> AsyncIterator[ASGIApp]:
-    """Connect to the database and Redis, and serve as long as the block lasts."""
+async def open_application(
+    settings: Settings, gateway: Gateway, reload: AccessReload | None = None
+) -> AsyncIterator[ASGIApp]:
+    """Connect to the database and Redis, and serve as long as the block lasts.
+
+    With ``reload`` tokens that change in their files are taken.
+    """
+    access = Access(settings)
     async with open_backend(settings, gateway) as backend:
         relax_garbage_collection()
-        yield assemble(settings, backend)
+        watch = watch_access(settings, reload, access.renew) if reload else nullcontext()
+        async with watch:
+            yield assemble(settings, backend, access)
 
 
-def assemble(settings: Settings, backend: Backend) -> RequestMiddleware:
+class Access:
+    """What callers have to show, of one process. Raises ``ValueError`` for an unusable key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.authenticator = Authenticator(settings)
+        self.signatures = WebhookSignatures(settings)
+
+    def renew(self, settings: Settings) -> None:
+        """Take other tokens and secrets. Raises ``ValueError``; then all is as before."""
+        self.authenticator.renew(settings)
+        self.signatures.renew(settings)
+
+
+def assemble(
+    settings: Settings, backend: Backend, access: Access | None = None
+) -> RequestMiddleware:
     """Return the application. Raises ``ValueError`` for an unusable ``JWT_PUBLIC_KEY``.
 
     A router in our middleware, without the two that Starlette's own application puts around it:
     every exception is answered by ours.
     """
+    access = access or Access(settings)
     endpoints = Endpoints(
-        Authenticator(settings), RateLimit(settings.rate_limit), settings.max_body_bytes
+        access.authenticator,
+        access.signatures,
+        RateLimit(settings.rate_limit),
+        settings.max_body_bytes,
     )
     routes = _routes(settings, backend, endpoints)
     return RequestMiddleware(Router(routes, redirect_slashes=False, default=_no_such_path))

@@ -75,6 +75,7 @@ class RequestMiddleware:
                 method=scope["method"],
                 path=path,
                 status=status,
+                caller=_kind_of(scope.get("caller")),
                 duration_ms=round((time.monotonic() - arrived_at) * 1000, 1),
             )
             structlog.contextvars.unbind_contextvars("request_id", "conversation_id", "job_id")
@@ -123,6 +124,11 @@ class _Answer:
     async def refuse(self, error: ApiError, scope: Scope, receive: Receive) -> None:
         if self.status is None:  # else the answer is on its way, and only breaking off is left
             await error_response(error, self._request_id)(scope, receive, self)
+
+
+def _kind_of(caller: str | None) -> str | None:
+    """Return which token a caller has; of a JWT not whose."""
+    return caller and caller.partition(":")[0]
 
 
 def _as_api_error(error: HTTPException) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import socket
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from actors.ray_environment import prepare_ray_environment
+from ingress.access_reload import AccessReload
 from ingress.ports import Gateway
 from ingress.ray_folder import FolderTaken, fresh_ray_folder
 from ingress.run_file import RunFile
@@ -89,6 +91,7 @@ async def run_everything(
     cluster: Cluster | None = None,
     make_app: MakeApp | None = None,
     tell: Tell = lambda step: None,
+    reload: AccessReload | None = None,
 ) -> None:
     """Start all that the settings do not place elsewhere, serve, and stop it when asked to.
 
@@ -97,11 +100,11 @@ async def run_everything(
     Without ``with_redis`` none is started, and one that the settings name is not used.
 
     ``announce`` is called once requests are taken, with the settings that then hold; the run
-    file it leaves is removed here.
+    file it leaves is removed here. ``reload`` says how tokens are read again.
     Raises ``StartFailed``, ``ServerFailed`` or ``AlreadyRunning``, with everything stopped again.
     """
-    cluster = cluster or _cluster()
-    make_app = make_app or _make_app()
+    cluster = cluster or _cluster(settings)
+    make_app = make_app or _make_app(reload)
     if not with_redis:
         settings = settings.model_copy(update={"redis_url": None, "redis_host": None})
     stop = StopRequest()
@@ -228,9 +231,9 @@ def api_url_of(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
-def _cluster() -> Cluster:
+def _cluster(settings: Settings) -> Cluster:
     """Import the actors late: Ray takes a second, and its environment must be set before."""
-    prepare_ray_environment(make_token=True)
+    prepare_ray_environment(make_token=True, is_local=settings.ray_address is None)
     return cast("Cluster", importlib.import_module("actors.remote"))
 
 
@@ -238,5 +241,6 @@ def _ingress_class() -> type[object]:
     return cast("type[object]", importlib.import_module("ingress.node_ingress").NodeIngress)
 
 
-def _make_app() -> MakeApp:
-    return cast("MakeApp", importlib.import_module("ingress.factory").open_application)
+def _make_app(reload: AccessReload | None) -> MakeApp:
+    open_application = importlib.import_module("ingress.factory").open_application
+    return cast("MakeApp", functools.partial(open_application, reload=reload))

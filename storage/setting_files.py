@@ -5,19 +5,20 @@ So are secrets handed to containers, and kept out of environments that others ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsError,
 )
 
-__all__ = ["FILE_SUFFIX", "SettingsFromFiles"]
+__all__ = ["FILE_SUFFIX", "SettingsFromFiles", "files_named_for"]
 
 FILE_SUFFIX = "_FILE"
 LONGEST_FILE_BYTES = 65_536
@@ -43,6 +44,13 @@ class SettingsFromFiles(BaseSettings):
         return tuple(sources)
 
 
+def files_named_for(settings_class: type[BaseSettings], fields: Iterable[str]) -> list[Path]:
+    """Return the files that the environment and ``.env`` name for fields; they need not exist."""
+    sources = (EnvSettingsSource(settings_class), DotEnvSettingsSource(settings_class))
+    named = (source.env_vars.get(_variable(it).lower()) for it in fields for source in sources)
+    return [Path(path) for path in named if path]
+
+
 class _FileSource(PydanticBaseSettingsSource):
     """The settings whose files are named among ``variables`` (by their names in lower case).
 
@@ -59,7 +67,7 @@ class _FileSource(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return what the field's file holds, if one is named."""
-        variable = f"{field_name.upper()}{FILE_SUFFIX}"
+        variable = _variable(field_name)
         path = self._variables.get(variable.lower())
         if not path:
             return None, field_name, False
@@ -72,6 +80,10 @@ class _FileSource(PydanticBaseSettingsSource):
         fields = self.settings_cls.model_fields
         found = {name: self.get_field_value(field, name)[0] for name, field in fields.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _variable(field_name: str) -> str:
+    return f"{field_name.upper()}{FILE_SUFFIX}"
 
 
 def _read(variable: str, path: Path) -> str:

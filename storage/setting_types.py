@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from storage.dsn import postgres_dsn
 
 __all__ = [
+    "WEBHOOK_SECRET_PREFIX",
     "DatabaseUrl",
     "Environment",
     "FullPath",
@@ -20,9 +22,13 @@ __all__ = [
     "RateLimit",
     "RedisUrl",
     "UrlPath",
+    "WebhookSecret",
 ]
 
 _RATE_LIMIT = re.compile(r"^[1-9]\d{0,8} ?/ ?([1-9]\d{0,4} ?)?(second|minute|hour|day)s?$")
+
+_WEBHOOK_KEY_BYTES = range(24, 65)
+WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 (what every one begins with)
 
 
 def _rate_limit(value: str) -> str:
@@ -41,6 +47,17 @@ def _redis_url(value: SecretStr) -> SecretStr:
 def _database_url(value: SecretStr) -> SecretStr:
     if value:
         postgres_dsn(value.get_secret_value())
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().removeprefix(WEBHOOK_SECRET_PREFIX)
+    try:
+        key = binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) not in _WEBHOOK_KEY_BYTES:
+        raise ValueError("is whsec_ and 24 to 64 bytes in base64")
     return value
 
 
@@ -72,3 +89,4 @@ RateLimit: TypeAlias = Annotated[str, AfterValidator(_rate_limit)]
 RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]
 DatabaseUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_database_url)]
 FullPath: TypeAlias = Annotated[Path, AfterValidator(_make_absolute)]
+WebhookSecret: TypeAlias = Annotated[SecretStr, AfterValidator(_webhook_secret)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict, SettingsError
 
+from storage.access_settings import AccessSettings
 from storage.dsn import postgres_dsn, redis_dsn
 from storage.setting_files import SettingsFromFiles
 from storage.setting_types import (
@@ -24,7 +24,6 @@ from storage.setting_types import (
     RedisUrl,
     UrlPath,
 )
-from storage.tokens import SHORTEST_JWT_SECRET, weakness_of
 
 __all__ = ["InvalidSettings", "Settings", "load_settings"]
 
@@ -42,7 +41,7 @@ class InvalidSettings(ValueError):
     """The environment holds values the server cannot start with; one line a variable."""
 
 
-class Settings(SettingsFromFiles):
+class Settings(AccessSettings, SettingsFromFiles):
     """Every setting, under its variable's name in lower case.
 
     Weaker than the environment is a ``.env`` file in the working directory. An empty variable
@@ -66,10 +65,6 @@ class Settings(SettingsFromFiles):
     environment: Environment = "development"
     log_level: LogLevel = "INFO"
 
-    pancake_access_token: SecretStr | None = None
-    admin_access_token: SecretStr | None = None
-    jwt_secret: SecretStr | None = None
-    jwt_public_key: str | None = None
     metrics_auth: bool = False
     """Whether ``GET /metrics`` needs the scope ``admin``."""
 
@@ -139,37 +134,16 @@ class Settings(SettingsFromFiles):
     autoscale_host_busy: int = Field(500, ge=1, le=1_000_000)
     """Conversations with work in one host from which on a further machine is asked for."""
 
-    @field_validator("jwt_public_key")
-    @classmethod
-    def _unfold_key(cls, value: str | None) -> str | None:
-        return value.replace("\\n", "\n") if value else value
-
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         problems = []
         if self.redis_cluster and self.redis_db:
             problems.append("REDIS_DB: a Redis Cluster has database 0 only")
         if self.is_production:
-            problems += self._production_problems()
+            problems += self.access_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
-
-    def _production_problems(self) -> list[str]:
-        tokens = {
-            "PANCAKE_ACCESS_TOKEN": self.pancake_access_token,
-            "ADMIN_ACCESS_TOKEN": self.admin_access_token,
-        }
-        problems = [
-            f"{name}: {problem}"
-            for name, token in tokens.items()
-            if (problem := weakness_of(token))
-        ]
-        if self.jwt_secret and (weak := weakness_of(self.jwt_secret, SHORTEST_JWT_SECRET)):
-            problems.append(f"JWT_SECRET: {weak}")
-        if not problems and self.pancake_access_token == self.admin_access_token:
-            problems.append("ADMIN_ACCESS_TOKEN: must differ from PANCAKE_ACCESS_TOKEN")
-        return problems
 
     @property
     def is_production(self) -> bool:
@@ -214,16 +188,6 @@ class Settings(SettingsFromFiles):
     def lease_deadline_seconds(self) -> float:
         """How long a lease call may take before its outcome counts as unknown."""
         return self.processing_lock_ttl / 6
-
-    def with_generated_tokens(self) -> tuple[Self, dict[str, str]]:
-        """Fill in missing tokens; also return those made, by variable, to be shown."""
-        made = {
-            name: secrets.token_urlsafe(24)
-            for name in ("pancake_access_token", "admin_access_token")
-            if getattr(self, name) is None
-        }
-        copy = self.model_copy(update={name: SecretStr(token) for name, token in made.items()})
-        return copy, {name.upper(): token for name, token in made.items()}
 
 
 def load_settings(**overrides: object) -> Settings:

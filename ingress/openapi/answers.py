@@ -199,6 +199,7 @@ class ErrorAnswer(Answer):
         "body_too_large",
         "unsupported_media_type",
         "unauthorized",
+        "invalid_signature",
         "forbidden",
         "not_found",
         "method_not_allowed",

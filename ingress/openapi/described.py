@@ -29,5 +29,7 @@ class Described:
     other_answers: tuple[int, ...] = ()
     """Further statuses that have the same body as the 200."""
     has_idempotency_key: bool = False
+    is_signed: bool = False
+    """Whether it is a webhook that may have to be signed."""
     leads_to: dict[str, str] | None = None
     """Which operations (by their names) may follow, and where in the answer the id for them is."""

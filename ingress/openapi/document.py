@@ -77,6 +77,19 @@ _IDEMPOTENCY_KEY = {
     "description": "The message's identity; without it that is conversation and history.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_SIGNATURE_HEADERS = [
+    {
+        "name": name,
+        "in": "header",
+        "description": f"{text} (Standard Webhooks); needed where `WEBHOOK_SECRET` is set.",
+        "schema": {"type": "string"},
+    }
+    for name, text in (
+        ("webhook-id", "The message's identity for its sender, the same in each attempt"),
+        ("webhook-timestamp", "Seconds since 1970"),
+        ("webhook-signature", "`v1,` and the signature; several with blanks between"),
+    )
+]
 
 
 def path_of(route: Route) -> str:
@@ -123,6 +136,8 @@ def _parameters(path: str, described: Described) -> list[dict[str, Any]]:
             found.append({"name": name, "in": "query", "schema": _not_null(field)})
     if described.has_idempotency_key:
         found.append(_IDEMPOTENCY_KEY)
+    if described.is_signed:
+        found += _SIGNATURE_HEADERS
     return found
 
 

@@ -35,6 +35,7 @@ CLIENT_OPERATIONS: dict[tuple[str, str], Described] = {
             "answered as the first time, with `duplicate: true`."
         ),
         takes=EnhancedMessageRequest,
+        is_signed=True,
         takes_example=ENHANCED_REQUEST,
         answer=EnhancedMessageResponse,
         answer_examples=ENHANCED_ANSWERS,
@@ -49,6 +50,7 @@ CLIENT_OPERATIONS: dict[tuple[str, str], Described] = {
             "soon as it is stored; ask for `ai_job_id`. At most 500 parts."
         ),
         takes=PancakeMessageRequest,
+        is_signed=True,
         takes_example=CHAT_REQUEST,
         answer=PancakeMessageResponse,
         answer_examples={"started": CHAT_ANSWER},

@@ -11,7 +11,7 @@ __all__ = ["refusals_of", "shared_responses"]
 
 _TEXTS = {
     400: "The body is not JSON, or not an object.",
-    401: "No token, or one that is not valid.",
+    401: "No token, or one that is not valid; or a message is to be signed, and is not.",
     403: "The token lacks the scope.",
     404: "There is no such object.",
     405: "This path does not have the method.",

@@ -27,6 +27,8 @@ def message_routes(endpoints: Endpoints, handler: MessageHandler) -> list[Route]
         request = validated(PancakeMessageRequest, call.document)
         header = call.headers.get("idempotency-key")
         key = check_idempotency_key(None if header is None else header.encode("latin-1"))
+        # What was signed counts: with a header that was not, somebody could send it once more.
+        key = call.webhook_id or key
         answer = await handler.handle_message_request(
             request, arrived_at=call.arrived_at, idempotency_key=key
         )
@@ -35,9 +37,10 @@ def message_routes(endpoints: Endpoints, handler: MessageHandler) -> list[Route]
     return [
         endpoints.route(
             "/api/v1/enhanced-handle-message",
-            POST=Operation(enhanced, Scope.MESSAGES, takes_document=True),
+            POST=Operation(enhanced, Scope.MESSAGES, takes_document=True, is_signed=True),
         ),
         endpoints.route(
-            "/api/v1/chat/message", POST=Operation(chat, Scope.MESSAGES, takes_document=True)
+            "/api/v1/chat/message",
+            POST=Operation(chat, Scope.MESSAGES, takes_document=True, is_signed=True),
         ),
     ]

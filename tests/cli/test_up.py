@@ -270,7 +270,7 @@ def test_migrate_finds_the_running_start(data_dir: Path) -> None:
 
 def test_a_run_file_without_its_start_is_not_believed(data_dir: Path) -> None:
     folder = DataFolder(data_dir)
-    RunFile.of(load_settings(database_url="postgresql://h/d"), "http://h", None).write(data_dir)
+    RunFile.of(load_settings(database_url="postgresql://h/d"), "http://h", {}).write(data_dir)
     assert RunFile.read(data_dir) is not None
     folder.close()
     assert RunFile.read(data_dir) is None

@@ -70,6 +70,6 @@ async def open_application(settings: Settings, gateway: Any) -> AsyncIterator[St
 
 
 # The real ones import Ray and the routes.
-setattr(up, "_cluster", PretendedCluster)  # noqa: B010
-setattr(up, "_make_app", lambda: open_application)  # noqa: B010
+setattr(up, "_cluster", lambda _: PretendedCluster())  # noqa: B010
+setattr(up, "_make_app", lambda _: open_application)  # noqa: B010
 cli.main()

@@ -32,6 +32,36 @@ logging.getLogger("library").debug("shown")
 """
 
 
+AUDITING = """
+import structlog
+from storage.log_config import configure_logging
+configure_logging("CRITICAL")
+from ingress.audit import AuditEntry, audited
+structlog.contextvars.bind_contextvars(request_id="r-1")
+structlog.get_logger("x").error("hidden")
+with audited(AuditEntry("DELETE /bots/{bot_id}", {"bot_id": "b"}, who="jwt:alice")):
+    pass
+"""
+
+
+def test_the_audit_log_is_written_whatever_the_level_is() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AUDITING], capture_output=True, check=True, timeout=60
+    )
+    (line,) = [orjson.loads(line) for line in done.stdout.splitlines()]
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "admin_action",
+        "level": "info",
+        "request_id": "r-1",
+        "who": "jwt:alice",
+        "action": "DELETE /bots/{bot_id}",
+        "target": {"bot_id": "b"},
+        "query": {},
+        "outcome": "done",
+    }
+
+
 def test_what_is_sent_to_listeners_is_not_logged_even_when_debugging() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DEBUGGING], capture_output=True, check=True, timeout=60

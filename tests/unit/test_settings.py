@@ -7,14 +7,17 @@ import pickle
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from storage.access_settings import ACCESS_FIELDS
 from storage.settings import InvalidSettings, Settings, default_data_directory, load_settings
 from storage.tokens import weakness_of
 
 DOCUMENTED = """
 API_HOST API_PORT DEBUG ENVIRONMENT LOG_LEVEL PANCAKE_ACCESS_TOKEN ADMIN_ACCESS_TOKEN JWT_SECRET
-JWT_PUBLIC_KEY METRICS_AUTH REDIS_URL REDIS_HOST REDIS_PORT REDIS_DB REDIS_PASSWORD REDIS_CLUSTER
+JWT_PUBLIC_KEY PANCAKE_ACCESS_TOKEN_PREVIOUS ADMIN_ACCESS_TOKEN_PREVIOUS JWT_SECRET_PREVIOUS
+JWT_PUBLIC_KEY_PREVIOUS WEBHOOK_SECRET WEBHOOK_SECRET_PREVIOUS METRICS_AUTH
+REDIS_URL REDIS_HOST REDIS_PORT REDIS_DB REDIS_PASSWORD REDIS_CLUSTER
 REDIS_MAX_CONNECTIONS REDIS_SOCKET_TIMEOUT DATABASE_URL POSTGRES_HOST POSTGRES_PORT POSTGRES_DB
 POSTGRES_USER POSTGRES_PASSWORD POSTGRES_SSLMODE AI_SERVICE_URL AI_SERVICE_PATH AI_SERVICE_TIMEOUT
 AI_MAX_ATTEMPTS AI_MAX_CONCURRENCY SIMULATED_AI_SECONDS PANCAKE_BASE_URL PANCAKE_ACTIONS_PATH
@@ -205,6 +208,29 @@ def test_production_takes_good_tokens_that_differ() -> None:
         load_settings(environment="production", **dict.fromkeys(GOOD, "9f2c1d7b5e8a4063b1c2"))
     with pytest.raises(InvalidSettings, match=r"^JWT_SECRET"):
         load_settings(environment="production", jwt_secret="3f8a1c", **GOOD)
+
+
+def test_production_looks_at_previous_tokens_too() -> None:
+    production = {"environment": "production", **GOOD}
+    for name in GOOD:
+        with pytest.raises(InvalidSettings, match=f"^{name.upper()}_PREVIOUS: "):
+            load_settings(**production, **{f"{name}_previous": "short"})
+    with pytest.raises(InvalidSettings, match=r"^JWT_SECRET_PREVIOUS: "):
+        load_settings(**production, jwt_secret_previous="short")
+    for name, other in (GOOD.keys(), reversed(GOOD.keys())):
+        with pytest.raises(InvalidSettings, match="differ"):
+            load_settings(**production, **{f"{name}_previous": GOOD[other]})
+    good = load_settings(**production, admin_access_token_previous="5d1fe0a97c3b48216fba")
+    assert good.is_production
+
+
+def test_other_processes_are_not_given_what_callers_show() -> None:
+    given = dict.fromkeys(ACCESS_FIELDS, SecretStr("hidden"))
+    settings = load_settings(database_url="postgresql://h/d").model_copy(update=given)
+
+    assert b"hidden" in pickle.dumps(settings)
+    assert b"hidden" not in pickle.dumps(settings.without_access())
+    assert settings.without_access().postgres_dsn == settings.postgres_dsn
 
 
 def test_missing_tokens_are_made_and_given_ones_kept() -> None:

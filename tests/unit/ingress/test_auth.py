@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import time
 from typing import Any
 
@@ -73,6 +74,71 @@ def test_the_fixed_tokens_have_their_scopes(settings: Settings) -> None:
     for wrong in ("pancake-toke", "pancake-tokenx", "PANCAKE-TOKEN", "x"):
         with pytest.raises(Unauthorized):
             scopes(who, wrong)
+
+
+def test_a_token_and_its_predecessor_are_both_valid(settings: Settings) -> None:
+    names = {
+        "pancake_access_token": {Scope.MESSAGES},
+        "pancake_access_token_previous": {Scope.MESSAGES},
+        "admin_access_token": BOTH,
+        "admin_access_token_previous": BOTH,
+    }
+    who = authenticator(settings, **{name: SecretStr(f"value-of-{name}") for name in names})
+    for name, expected in names.items():
+        principal = who.authenticate(f"Bearer value-of-{name}".encode())
+        assert (principal.name, set(principal.scopes)) == (name.upper(), expected)
+
+
+def test_tokens_are_kept_as_hashes_only(settings: Settings) -> None:
+    update = {"admin_access_token": SecretStr("hidden-1"), "jwt_secret": None}
+    assert b"hidden-1" not in pickle.dumps(authenticator(settings, **update))
+
+
+def test_renewed_tokens_hold_and_unusable_ones_change_nothing(settings: Settings) -> None:
+    who = authenticator(settings, admin_access_token=SecretStr("first"))
+    newer = settings.model_copy(update={"admin_access_token": SecretStr("second")})
+    who.renew(newer)
+    assert scopes(who, "second") == BOTH
+    with pytest.raises(Unauthorized):
+        scopes(who, "first")
+    broken = {"admin_access_token": SecretStr("third"), "jwt_public_key": "nonsense"}
+    with pytest.raises(ValueError, match=r".+"):
+        who.renew(settings.model_copy(update=broken))
+    assert scopes(who, "second") == BOTH
+
+
+def test_keys_of_jwts_have_predecessors_too(
+    settings: Settings, rsa_pair: tuple[str, str], ec_pair: tuple[str, str]
+) -> None:
+    older = "the secret that went before, long enough"
+    who = authenticator(
+        settings,
+        jwt_secret=SecretStr(SECRET),
+        jwt_secret_previous=SecretStr(older),
+        jwt_public_key=ec_pair[1],
+        jwt_public_key_previous=rsa_pair[1],
+    )
+    for token in (
+        token_of(),
+        token_of(key=older),
+        token_of("ES256", ec_pair[0]),
+        token_of("RS256", rsa_pair[0]),
+    ):
+        assert scopes(who, token) == {Scope.MESSAGES}
+    with pytest.raises(Unauthorized, match="expired"):
+        scopes(who, token_of(key=older, exp=1))
+    with pytest.raises(Unauthorized):
+        scopes(who, token_of(key="a third secret that is long enough too"))
+
+
+def test_a_jwt_is_named_by_its_subject(by_secret: Authenticator) -> None:
+    def name(**changes: Any) -> str:
+        return by_secret.authenticate(f"Bearer {token_of(**changes)}".encode()).name
+
+    assert name(sub="alice@example.com") == "jwt:alice@example.com"
+    assert name() == "jwt"
+    assert name(sub="x" * 1000) == "jwt:" + "x" * 128
+    assert name(sub="a\ud800b") == "jwt:a\\ud800b"
 
 
 @pytest.mark.parametrize("header", [b"bearer  pancake-token ", b"BEARER pancake-token"])
