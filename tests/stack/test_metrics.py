@@ -177,6 +177,7 @@ def test_rays_dashboard_names_the_actors(server: Server) -> None:
             **os.environ,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": running.ray_auth_token or "",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         },
         capture_output=True,
         check=True,

@@ -31,7 +31,7 @@ def running(empty: Settings) -> Iterator[Settings]:
         "pancake_access_token": SecretStr("its-messages"),
         "admin_access_token": SecretStr("its-admin"),
     }
-    RunFile.of(empty.model_copy(update=tokens), URL, None).write(empty.data_dir)
+    RunFile.of(empty.model_copy(update=tokens), URL, {}).write(empty.data_dir)
     yield empty
     folder.close()
 
