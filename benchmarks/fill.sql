@@ -1,6 +1,14 @@
 -- Conversations with turns that are over, as the product leaves them. Read by benchmarks/fill.py;
 -- {prefix}, {conversations} and {turns} are its.
 
+-- The id of a job by its name, in the order of time, as the product makes them.
+create or replace function pg_temp.job_id(name text, turns_ago integer) returns uuid
+language sql immutable
+return (
+    lpad(to_hex(1767225600000 - 1000 * turns_ago::bigint), 12, '0')
+    || '7' || substr(md5(name), 1, 3) || '8' || substr(md5(name), 4, 15)
+)::uuid;
+
 -- Foreign keys hold by construction; checking them row by row would take most of the time.
 set session_replication_role = replica;
 
@@ -20,7 +28,8 @@ insert into jobs (
     committed_at, finished_at
 )
 select
-    md5('{prefix}-' || c || '-' || t)::uuid, '{prefix}-' || c, 'default', 'completed', 'completed',
+    pg_temp.job_id('{prefix}-' || c || '-' || t, {turns} - t), '{prefix}-' || c, 'default',
+    'completed', 'completed',
     array['filled-' || c || '-' || t], 1, gen_random_uuid()::text,
     jsonb_build_object(
         'response_text', repeat('I will help you to book an appointment. ', 3),
@@ -43,8 +52,8 @@ insert into messages (
 select
     '{prefix}-' || c,
     case when side = 1 then 'filled-' || c || '-' || t end,
-    md5('{prefix}-' || c || '-' || t)::uuid,
-    md5('{prefix}-' || c || '-' || t)::uuid,
+    pg_temp.job_id('{prefix}-' || c || '-' || t, {turns} - t),
+    pg_temp.job_id('{prefix}-' || c || '-' || t, {turns} - t),
     case when side = 1 then 'user' else 'default' end,
     case when side = 1 then 'user' else 'bot' end,
     'default',

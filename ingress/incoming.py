@@ -13,6 +13,7 @@ from ingress.schemas import EnhancedMessageRequest, Metadata, PancakeMessageRequ
 from ingress.strict_json import text_problem
 from storage.bots import DEFAULT_BOT_ID
 from storage.records import NewMessage
+from storage.time_ordered_id import time_ordered_id
 
 __all__ = ["chat_message", "check_idempotency_key", "enhanced_message"]
 
@@ -27,7 +28,7 @@ def enhanced_message(request: EnhancedMessageRequest) -> NewMessage:
     return NewMessage(
         conversation_id=request.conversation_id,
         message_id=request.message_id,
-        job_id=str(uuid.uuid4()),
+        job_id=time_ordered_id(),
         sender_id=request.sender_id,
         sender_type=request.sender_type,
         content=request.message_content,
@@ -49,7 +50,7 @@ def chat_message(request: PancakeMessageRequest, idempotency_key: str | None) ->
     return NewMessage(
         conversation_id=conversation_id,
         message_id=idempotency_key,
-        job_id=str(uuid.uuid4()),
+        job_id=time_ordered_id(),
         sender_id=_sender_id(request),
         sender_type="user",
         content=history.content,

@@ -12,6 +12,7 @@ from benchmarks.parts.known_conversations import CONTENT_CHARACTERS
 from benchmarks.parts.lone_host import INGRESS
 from storage.codec import decode_results, encode_batch
 from storage.records import Accepted, AcceptOutcome, NewMessage
+from storage.time_ordered_id import time_ordered_id
 
 __all__ = ["new_message", "stored_messages"]
 
@@ -23,7 +24,7 @@ def new_message(conversation_id: str) -> NewMessage:
     return NewMessage(
         conversation_id=conversation_id,
         message_id=str(uuid.uuid4()),
-        job_id=str(uuid.uuid4()),
+        job_id=time_ordered_id(),
         sender_id="somebody",
         sender_type="user",
         content="q" * CONTENT_CHARACTERS,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 from storage.claim_records import ClaimRequest
 from storage.codec import Operation, encode_batch
 from storage.records import JobStatus, LeaseKind, NewMessage
+from storage.time_ordered_id import time_ordered_id
 from storage.turn_records import NewAction, TurnCommit
 
 __all__ = [
@@ -44,7 +44,7 @@ def messages(count: int, conversations: int, start: int = 0) -> list[NewMessage]
         NewMessage(
             conversation_id=f"conversation-{number % conversations:07}",
             message_id=f"message-{number}",
-            job_id=str(uuid.uuid4()),
+            job_id=time_ordered_id(),
             sender_id="customer-1",
             sender_type="user",
             content=CONTENT,

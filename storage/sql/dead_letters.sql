@@ -118,7 +118,7 @@ select id::text as id, conversation_id, id::text as job_id, 'delivery' as kind f
 -- the last position moves tells whoever keeps a copy of the context that it is.
 with wanted as materialized (
     select j.id, j.conversation_id, j.bot_id, j.message_ids, j.dead_letter_at,
-        gen_random_uuid() as new_job_id
+        time_ordered_uuid() as new_job_id
     from jobs j
     where j.id = any ($1::uuid[])
         and j.dead_letter_at is not null
@@ -145,7 +145,7 @@ sorted as materialized (
 placed as materialized (
     select
         s.*,
-        case when s.ordinal = 1 then s.turn_job_id else gen_random_uuid() end as job_id,
+        case when s.ordinal = 1 then s.turn_job_id else time_ordered_uuid() end as job_id,
         nextval(pg_get_serial_sequence('messages', 'seq')::regclass) as new_seq
     from sorted s
 ),

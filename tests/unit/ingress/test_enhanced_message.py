@@ -67,7 +67,7 @@ async def test_the_message_is_stored_as_it_came(
     (message,) = world.gateway.accepted
     assert message.conversation_id == "conv_12345"
     assert message.message_id == "msg_67890"
-    assert uuid.UUID(message.job_id).version == 4
+    assert uuid.UUID(message.job_id).version == 7
     assert (message.sender_id, message.sender_type) == ("user_123", "user")
     assert message.content == enhanced_body["message_content"]
     assert message.timestamp == 1699123456.789
