@@ -17,7 +17,7 @@ import psutil
 
 from storage.processes import free_port, tail_of
 
-__all__ = ["ProgramFailed", "environment_with", "program", "stub"]
+__all__ = ["ProgramFailed", "environment_with", "program", "requests_of", "stub"]
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 120.0
@@ -69,6 +69,12 @@ def stub(kind: str, delay_ms: float, log: Path) -> Iterator[str]:
     arguments = (str(port), kind, str(delay_ms))
     with program("benchmarks.stubs", *arguments, ready_url=ready_url, log=log, settings={}):
         yield url
+
+
+def requests_of(stub_url: str) -> int:
+    """Return how many requests a stub has had, besides those of this kind."""
+    with urllib.request.urlopen(f"{stub_url}/requests", timeout=5) as answer:  # noqa: S310
+        return int(answer.read())
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, name: str, log: Path) -> None:
