@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -43,6 +44,12 @@ class BackgroundJobManager:
     def follow(self, stream: JobStream) -> AsyncGenerator[JobView]:
         """Yield the job whenever its state is another one, the present one first."""
         return self._events.follow(stream)
+
+    async def follow_as_json(self, stream: JobStream) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the same as the API shows it."""
+        async with aclosing(self.follow(stream)) as states:
+            async for job in states:
+                yield job_as_json(job)
 
     async def cancel_job(self, job_id: str) -> dict[str, Any]:
         """Cancel a job if it can be; answer the state that holds now. Raises ``NotFound``."""

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from ingress.background_jobs import job_as_json
+from ingress.waiting import why_it_waits
 from storage.redis_lease import LeaseHolder
 from storage.views import ActionView, ConversationDetail, ConversationView, JobView, MessageView
 
@@ -25,6 +26,10 @@ def as_item(conversation: ConversationView) -> dict[str, Any]:
         "status": conversation.status,
         "waiting_messages": conversation.waiting_messages,
         "owner": conversation.owner,
+        "bot_id": conversation.bot_id,
+        "last_accepted_at": conversation.last_accepted_at,
+        "undelivered_jobs": conversation.undelivered_jobs,
+        "waits_for": why_it_waits(conversation),
     }
 
 
@@ -45,7 +50,7 @@ def as_detail(detail: ConversationDetail, holder: LeaseHolder | None) -> dict[st
         "lease_seconds_left": (
             holder.remaining_seconds if holder else conversation.owner_seconds_left
         ),
-        "undelivered_jobs": detail.undelivered_jobs,
+        "waits_for": why_it_waits(conversation),
         "next_retry_at": detail.next_retry_at,
         "messages": [_message(it) for it in detail.messages],
         "jobs": [_job(it) for it in detail.jobs],

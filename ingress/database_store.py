@@ -53,11 +53,22 @@ class DatabaseStore:
         return await admin.cancel_job(self._database, job_id)
 
     async def conversations(
-        self, limit: int, cursor: str | None, status: str | None
+        self,
+        limit: int,
+        cursor: str | None,
+        status: str | None,
+        *,
+        search: str = "",
+        waiting: bool = False,
     ) -> ConversationPage:
         """Return a page, newest first. Raises ``InvalidCursor``."""
         return await reads.list_conversations(
-            self._database, limit=limit, cursor=cursor, status=status
+            self._database,
+            limit=limit,
+            cursor=cursor,
+            status=status,
+            search=search,
+            waiting=waiting,
         )
 
     async def conversation(self, conversation_id: str) -> ConversationDetail | None:

@@ -1,20 +1,17 @@
-"""Server-Sent Events: a job's states as a response that goes on."""
+"""Server-Sent Events: what goes on happening as a response that goes on."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import orjson
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
-from ingress.background_jobs import BackgroundJobManager, job_as_json
-from ingress.job_events import JobStream
-
-__all__ = ["HEARTBEAT_SECONDS", "job_event_response"]
+__all__ = ["HEARTBEAT_SECONDS", "event_response"]
 
 HEARTBEAT_SECONDS = 15
 SEND_TIMEOUT_SECONDS = 30.0
@@ -24,14 +21,19 @@ FAREWELL_SECONDS = 2.0
 _LINE_END = "\n"
 
 
-def job_event_response(jobs: BackgroundJobManager, stream: JobStream) -> Response:
-    """Return the response that sends the states of a stream, and ends after the last one."""
+def event_response(
+    name: str, documents: AsyncGenerator[dict[str, Any]], end: Callable[[], None]
+) -> Response:
+    """Return the response that sends each of ``documents`` as an event called ``name``.
+
+    ``end`` is called when the server stops; then the documents have to end.
+    """
     return EventSourceResponse(
-        _events(jobs, stream),
+        _events(name, documents),
         ping=HEARTBEAT_SECONDS,
         ping_message_factory=_heartbeat,
         send_timeout=SEND_TIMEOUT_SECONDS,
-        shutdown_event=cast("anyio.Event", _Farewell(stream)),
+        shutdown_event=cast("anyio.Event", _Farewell(end)),
         shutdown_grace_period=FAREWELL_SECONDS,
         sep=_LINE_END,
     )
@@ -40,18 +42,19 @@ def job_event_response(jobs: BackgroundJobManager, stream: JobStream) -> Respons
 class _Farewell:
     """What the response sets when the server stops."""
 
-    def __init__(self, stream: JobStream) -> None:
-        self._stream = stream
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
 
     def set(self) -> None:
-        self._stream.end()
+        self._end()
 
 
-async def _events(jobs: BackgroundJobManager, stream: JobStream) -> AsyncIterator[ServerSentEvent]:
-    async with aclosing(jobs.follow(stream)) as states:
-        async for job in states:
-            data = orjson.dumps(job_as_json(job)).decode()
-            yield ServerSentEvent(data, event="status", sep=_LINE_END)
+async def _events(
+    name: str, documents: AsyncGenerator[dict[str, Any]]
+) -> AsyncIterator[ServerSentEvent]:
+    async with aclosing(documents):
+        async for document in documents:
+            yield ServerSentEvent(orjson.dumps(document).decode(), event=name, sep=_LINE_END)
 
 
 def _heartbeat() -> ServerSentEvent:

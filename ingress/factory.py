@@ -20,9 +20,11 @@ from ingress.errors import NotFound
 from ingress.lifespan import LifespanApplication
 from ingress.message_handler import MessageHandler
 from ingress.middleware import RequestMiddleware
+from ingress.overview import Overview
 from ingress.ports import Gateway
 from ingress.rate_limit import RateLimit
 from ingress.routes.bots import bot_routes
+from ingress.routes.console import console_routes
 from ingress.routes.conversations import conversation_routes
 from ingress.routes.dead_letters import dead_letter_routes
 from ingress.routes.health import health_routes
@@ -100,15 +102,18 @@ def _routes(settings: Settings, backend: Backend, endpoints: Endpoints) -> list[
         ChatFlow(gateway, jobs, backend.bots),
         jobs,
     )
+    report = SystemReport(store, redis, gateway, health)
+    overview = Overview(report, store, gateway, settings.grafana_url)
     routes = [
         *message_routes(endpoints, handler),
         *job_routes(endpoints, handler, jobs),
         *health_routes(endpoints, health, jobs),
         *metrics_routes(endpoints, gateway, is_open=not settings.metrics_auth),
         *conversation_routes(endpoints, store, redis, gateway, health),
-        *system_routes(endpoints, SystemReport(store, redis, gateway, health), gateway),
+        *system_routes(endpoints, report, gateway),
         *dead_letter_routes(endpoints, store, gateway),
         *bot_routes(endpoints, store),
+        *console_routes(endpoints, overview),
     ]
     return [*routes, *openapi_routes(endpoints, routes)]
 

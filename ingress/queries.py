@@ -43,6 +43,8 @@ class ConversationsQuery(_Query):
     limit: Limit = 50
     cursor: Cursor | None = None
     status: Literal["active", "with_agent", "ended"] | None = None
+    search: Annotated[str, Field(max_length=255)] = ""
+    waiting: Annotated[bool, BeforeValidator(_boolean)] = False
 
 
 class RetryQuery(_Query):

@@ -59,9 +59,15 @@ class ConversationStore(Protocol):
     """Conversations in the database."""
 
     async def conversations(
-        self, limit: int, cursor: str | None, status: str | None
+        self,
+        limit: int,
+        cursor: str | None,
+        status: str | None,
+        *,
+        search: str = "",
+        waiting: bool = False,
     ) -> ConversationPage:
-        """Return a page, newest first. Raises ``storage.reads.InvalidCursor``."""
+        """Return a page, newest first; see ``storage.reads.list_conversations``."""
         ...
 
     async def conversation(self, conversation_id: str) -> ConversationDetail | None:

@@ -48,6 +48,8 @@ CONVERSATION_STATUSES = ("active", "with_agent", "ended")
 MOST_MESSAGES, MOST_JOBS, MOST_ACTIONS = 100, 100, 200
 # Up to here conversations are counted; beyond, the server's own estimate has to do.
 MOST_COUNTED = 100_000
+# A search looks through the latest of each status only.
+MOST_SEARCHED = 10_000
 # The sweeper looks at so many messages for each conversation it may name.
 _MESSAGES_A_POKE = 20
 
@@ -158,18 +160,29 @@ def _poke_of(row: Row) -> PendingPoke:
 
 
 async def list_conversations(
-    database: Database, *, limit: int, cursor: str | None = None, status: str | None = None
+    database: Database,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    status: str | None = None,
+    search: str = "",
+    waiting: bool = False,
 ) -> ConversationPage:
-    """Return a page of conversations, the last accepted first. Raises ``InvalidCursor``."""
+    """Return a page of conversations, the last accepted first. Raises ``InvalidCursor``.
+
+    ``search``: those with it in their ids, among the latest ``MOST_SEARCHED``, and the one that has
+    it as its id. ``waiting``: those with messages to answer or answers to deliver.
+    """
     before, before_id = decode_cursor(cursor) if cursor else (LATEST, "")
     statuses = [status] if status else list(CONVERSATION_STATUSES)
-    found = await database.fetch(
-        _SQL["conversation_ids_by_recency"],
-        statuses,
-        before,
-        before_id,
-        limit + 1,
-    )
+    place = (statuses, before, before_id, limit + 1)
+    if waiting:
+        found = await database.fetch(_SQL["conversation_ids_that_wait"], *place, search)
+    elif search:
+        query = _SQL["conversation_ids_by_search"]
+        found = await database.fetch(query, *place, search, MOST_SEARCHED)
+    else:
+        found = await database.fetch(_SQL["conversation_ids_by_recency"], *place)
     shown, next_cursor = page_of(found, limit, _place_of)
     rows = await database.fetch(_SQL["conversations"], [row["conversation_id"] for row in shown])
     return ConversationPage(
@@ -198,7 +211,7 @@ async def conversation_detail(
     row = await database.fetch_one(_SQL["conversations"], [conversation_id])
     if row is None:
         return None
-    undelivered = await database.fetch_one(_SQL["undelivered"], conversation_id)
+    retry = await database.fetch_one(_SQL["next_retry"], conversation_id)
     messages = await database.fetch(
         _SQL["messages_of_conversation"], conversation_id, MOST_MESSAGES
     )
@@ -206,8 +219,7 @@ async def conversation_detail(
     actions = await database.fetch(_SQL["actions_of_conversation"], conversation_id, MOST_ACTIONS)
     return ConversationDetail(
         conversation=ConversationView(**dict(row)),
-        undelivered_jobs=undelivered["undelivered_jobs"] if undelivered else 0,
-        next_retry_at=undelivered["next_retry_at"] if undelivered else None,
+        next_retry_at=retry["next_retry_at"] if retry else None,
         messages=[MessageView(**dict(message)) for message in messages],
         jobs=[job_view(job) for job in jobs],
         actions=[ActionView(**dict(action)) for action in actions],

@@ -67,6 +67,8 @@ class Settings(AccessSettings, SettingsFromFiles):
 
     metrics_auth: bool = False
     """Whether ``GET /metrics`` needs the scope ``admin``."""
+    grafana_url: HttpBase | None = None
+    """Where the operator console sends its reader for more; None: it does not."""
 
     redis_url: RedisUrl | None = None
     redis_host: str | None = None

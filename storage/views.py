@@ -111,6 +111,8 @@ class ConversationView:
     attempts: int = 0
     """How many owners have begun to answer the first of them, the present one included; above 2 it
     is tried alone."""
+    undelivered_jobs: int = 0
+    """Answers that the platform has not taken yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,6 @@ class ConversationDetail:
     """Everything about a conversation, each list newest first."""
 
     conversation: ConversationView
-    undelivered_jobs: int
     next_retry_at: float | None
     messages: list[MessageView]
     jobs: list[JobView]

@@ -16,6 +16,7 @@ __all__ = [
     "DeadLetterList",
     "DeletedBot",
     "Deliveries",
+    "OverviewAnswer",
     "RetriedAll",
     "RetriedLetterAnswer",
     "StatisticsAnswer",
@@ -68,6 +69,23 @@ class StatisticsAnswer(Answer):
     postgres_stats: PostgresStatistics | None
     actors: list[dict[str, Any]]
     storage_backend: StorageBackend
+
+
+class SummedMetric(Answer):
+    """A metric, summed over all processes: by label value, a number or a histogram."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    bounds: list[float] | None
+    values: dict[str, list[float]]
+
+
+class OverviewAnswer(SystemHealth):
+    """How everything is, in one look."""
+
+    total_dead_letters: int | None
+    actors: list[dict[str, Any]]
+    figures: dict[str, SummedMetric]
+    grafana_url: str | None
 
 
 class Delivery(Answer):

@@ -33,6 +33,11 @@ ADMIN_OPERATIONS: dict[tuple[str, str], Described] = {
         name="listConversations",
         tag=_CONVERSATIONS,
         summary="List conversations, newest first",
+        text=(
+            "`search` finds what has it in its id, among the 10,000 latest of each status, and "
+            "the one whose whole id it is. `waiting`: with messages to answer or answers to "
+            "deliver."
+        ),
         query=ConversationsQuery,
         answer=conversations.ConversationList,
     ),
@@ -109,6 +114,24 @@ ADMIN_OPERATIONS: dict[tuple[str, str], Described] = {
     ),
     ("GET", f"{_BASE}/stats"): Described(
         name="getStatistics", tag=_SYSTEM, summary="Figures", answer=answers.StatisticsAnswer
+    ),
+    ("GET", f"{_BASE}/overview"): Described(
+        name="getOverview",
+        tag=_SYSTEM,
+        summary="What works, what is stuck, who works on what, and what was counted, in one look",
+        text="What was counted is summed over this instance and all actors.",
+        answer=answers.OverviewAnswer,
+    ),
+    ("GET", f"{_BASE}/events"): Described(
+        name="followOverview",
+        tag=_SYSTEM,
+        summary="Follow the overview by Server-Sent Events",
+        text=(
+            "One event `overview` each two seconds, with what `GET /api/v1/admin/overview` shows "
+            "as data, for ten minutes: then ask again. 503 when too many streams are open."
+        ),
+        answer=answers.OverviewAnswer,
+        media_type="text/event-stream",
     ),
     ("POST", f"{_BASE}/system/cleanup"): _cleanup("cleanUp"),
     ("POST", "/admin/system/cleanup"): _cleanup("cleanUpByItsOtherPath"),

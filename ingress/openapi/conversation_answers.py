@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ingress.openapi.answers import Answer, JobAnswer, StorageBackend
+from ingress.waiting import WaitingReason
 
 __all__ = [
     "CancelledConversationAnswer",
@@ -27,6 +28,10 @@ class ConversationItem(Answer):
     status: Literal["active", "with_agent", "ended"]
     waiting_messages: int
     owner: str | None
+    bot_id: str | None
+    last_accepted_at: float
+    undelivered_jobs: int
+    waits_for: list[WaitingReason]
 
 
 class ConversationList(Answer):
@@ -89,7 +94,6 @@ class StoredAction(Answer):
 class ConversationDetailAnswer(ConversationItem):
     """A conversation with its latest messages, jobs and actions, and why it waits."""
 
-    bot_id: str | None
     epoch: int
     cluster: str | None
     running_job_id: str | None
@@ -97,7 +101,6 @@ class ConversationDetailAnswer(ConversationItem):
     attempts: int
     lease: Lease | None
     lease_seconds_left: float
-    undelivered_jobs: int
     next_retry_at: float | None
     messages: list[StoredMessageAnswer]
     jobs: list[JobDetail]

@@ -64,7 +64,13 @@ class _Conversations:
     async def show_all(self, call: Call) -> Response:
         query = call.query(ConversationsQuery)
         try:
-            page = await self._store.conversations(query.limit, query.cursor or None, query.status)
+            page = await self._store.conversations(
+                query.limit,
+                query.cursor or None,
+                query.status,
+                search=query.search,
+                waiting=query.waiting,
+            )
         except InvalidCursor as error:
             raise ValidationFailed.of("cursor", str(error)) from None
         return JsonResponse(

@@ -8,7 +8,7 @@ from starlette.routing import Route
 from ingress.auth import Scope
 from ingress.background_jobs import BackgroundJobManager
 from ingress.endpoint import Call, Endpoints, Operation
-from ingress.event_stream import job_event_response
+from ingress.event_stream import event_response
 from ingress.json_response import JsonResponse
 from ingress.message_handler import MessageHandler
 
@@ -28,7 +28,7 @@ def job_routes(
 
     async def events(call: Call) -> Response:
         stream = await jobs.open_events(call.path_id("job_id"))
-        return job_event_response(jobs, stream)
+        return event_response("status", jobs.follow_as_json(stream), stream.end)
 
     path = "/api/v1/jobs/{job_id:segment}"
     return [

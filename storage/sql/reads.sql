@@ -79,6 +79,49 @@ cross join lateral (
 order by found.last_accepted_at desc, found.conversation_id desc
 limit $4;
 
+-- name: conversation_ids_by_search
+-- The latest only are looked through, so that no search reads the whole table; a whole id is found
+-- wherever it is.
+select found.conversation_id, found.last_accepted_at
+from (
+    (
+        select latest.conversation_id, latest.last_accepted_at
+        from unnest($1::text[]) as wanted (status)
+        cross join lateral (
+            select c.conversation_id, c.last_accepted_at
+            from conversations c
+            where c.status = wanted.status
+                and (c.last_accepted_at, c.conversation_id) < ($2::timestamptz, $3::text)
+            order by c.last_accepted_at desc, c.conversation_id desc
+            limit $6
+        ) as latest
+        where position(lower($5::text) in lower(latest.conversation_id)) > 0
+    )
+    union
+    select c.conversation_id, c.last_accepted_at
+    from conversations c
+    where c.conversation_id = $5::text
+        and c.status = any ($1::text[])
+        and (c.last_accepted_at, c.conversation_id) < ($2::timestamptz, $3::text)
+) as found
+order by found.last_accepted_at desc, found.conversation_id desc
+limit $4;
+
+-- name: conversation_ids_that_wait
+-- Those with messages to answer or answers to deliver: the indexes of these are all that is read.
+select c.conversation_id, c.last_accepted_at
+from (
+    select m.conversation_id from messages m where m.processed_at is null and m.seq > 0
+    union
+    select j.conversation_id from jobs j where j.delivery_status = 'pending' and j.delivery_seq > 0
+) as waiting
+join conversations c on c.conversation_id = waiting.conversation_id
+where c.status = any ($1::text[])
+    and (c.last_accepted_at, c.conversation_id) < ($2::timestamptz, $3::text)
+    and position(lower($5::text) in lower(c.conversation_id)) > 0
+order by c.last_accepted_at desc, c.conversation_id desc
+limit $4;
+
 -- name: conversations
 select
     c.conversation_id,
@@ -109,15 +152,17 @@ select
     (
         select count(*) from messages m
         where m.conversation_id = c.conversation_id and m.processed_at is null
-    ) as pending_messages
+    ) as pending_messages,
+    (
+        select count(*) from jobs j
+        where j.conversation_id = c.conversation_id and j.delivery_status = 'pending'
+    ) as undelivered_jobs
 from conversations c
 where c.conversation_id = any ($1::text[])
 order by c.last_accepted_at desc, c.conversation_id desc;
 
--- name: undelivered
-select
-    count(*) as undelivered_jobs,
-    extract(epoch from min(j.next_delivery_at))::double precision as next_retry_at
+-- name: next_retry
+select extract(epoch from min(j.next_delivery_at))::double precision as next_retry_at
 from jobs j
 where j.conversation_id = $1 and j.delivery_status = 'pending';
 

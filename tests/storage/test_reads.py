@@ -263,7 +263,7 @@ async def test_the_detail_of_a_conversation_says_why_it_waits(
     assert (shown.owner, shown.epoch, shown.lease_kind) == ("host-1", 1, "redis")
     assert 25 < shown.owner_seconds_left <= 30
     assert (shown.waiting_messages, shown.pending_messages) == (1, 1)
-    assert detail.undelivered_jobs == 1
+    assert detail.conversation.undelivered_jobs == 1
     assert detail.next_retry_at is not None
     assert [each.message_id for each in detail.messages] == ["m3", "m2", None, "m1"]
     assert detail.messages[1].position is None

@@ -182,9 +182,16 @@ class FakeStore:
         return self.cancelled_jobs.get(job_id)
 
     async def conversations(
-        self, limit: int, cursor: str | None, status: str | None
+        self,
+        limit: int,
+        cursor: str | None,
+        status: str | None,
+        *,
+        search: str = "",
+        waiting: bool = False,
     ) -> ConversationPage:
         self._note("conversations", limit, cursor, status)
+        self.searched = (search, waiting)
         if self.page_error is not None:
             raise self.page_error
         return self.page

@@ -157,7 +157,7 @@ async def test_the_detail_of_a_conversation(world: World) -> None:
     )
     action = ActionView("a", "j", 0, "send_message", '{"message": "x"}', "sent", None, 0, 1.0, 1.0)
     world.store.details["c"] = ConversationDetail(
-        conversation(waiting_messages=2), 1, 99.0, [message], [job("j")], [action]
+        conversation(waiting_messages=2, undelivered_jobs=1), 99.0, [message], [job("j")], [action]
     )
     world.redis.leases["c"] = LeaseHolder("host-0#1", "default", "l", 9.0)
     detail = (await world.get(f"{BASE}/conversations/c")).json()
