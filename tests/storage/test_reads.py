@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -241,6 +242,46 @@ async def test_the_list_can_be_of_one_status(client: Client, database: Database)
     assert (shown.owner, shown.ai_processing) == ("host-1", False)
     page = await reads.list_conversations(database, limit=5, status="active")
     assert [each.conversation_id for each in page.conversations] == ["c2"]
+
+
+async def test_the_list_can_be_searched(
+    client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(["a%b", "shop-1", "SHOP-2", "other", "shop-3"]):
+        await client.accept_one(message(name, "m1", timestamp=float(number)))
+
+    async def found(search: str, **filters: Any) -> list[str]:
+        seen: list[str] = []
+        while True:
+            page = await reads.list_conversations(database, limit=2, search=search, **filters)
+            seen += [each.conversation_id for each in page.conversations]
+            filters["cursor"] = page.next_cursor
+            if page.next_cursor is None:
+                return seen
+
+    assert await found("shop") == ["shop-3", "SHOP-2", "shop-1"]
+    assert await found("%") == ["a%b"]
+    assert await found("shop", status="ended") == []
+    assert await found("nowhere") == []
+    # Only the latest are looked through, but a whole id is found wherever it is.
+    monkeypatch.setattr(reads, "MOST_SEARCHED", 1)
+    assert await found("shop") == ["shop-3"]
+    assert await found("a%b") == ["a%b"]
+
+
+async def test_the_list_can_be_of_those_that_wait(client: Client, database: Database) -> None:
+    await client.committed_job("done", "m1")
+    await client.committed_job("undelivered", "m1", actions=[SEND], delivering=True)
+    await client.accept_one(message("new"))
+    page = await reads.list_conversations(database, limit=5, waiting=True)
+    assert [each.conversation_id for each in page.conversations] == ["new", "undelivered"]
+    assert [each.undelivered_jobs for each in page.conversations] == [0, 1]
+    page = await reads.list_conversations(database, limit=5, waiting=True, search="UN")
+    assert [each.conversation_id for each in page.conversations] == ["undelivered"]
+    page = await reads.list_conversations(database, limit=1, waiting=True)
+    rest = await reads.list_conversations(database, limit=1, waiting=True, cursor=page.next_cursor)
+    assert [each.conversation_id for each in rest.conversations] == ["undelivered"]
+    assert rest.next_cursor is None
 
 
 @pytest.mark.parametrize("cursor", ["x", "WzFd", "é", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMDAwLCJ4Il0="])

@@ -70,7 +70,7 @@ function row(it) {
   return [
     conversationLink(it.conversation_id),
     stateBadge(it.status),
-    it.waits_for.length ? reasonBadges(it.waits_for) : "–",
+    it.waits_for.length ? element("span", {}, reasonBadges(it.waits_for)) : "–",
     number(it.waiting_messages),
     it.bot_id ?? "–",
     it.owner ?? "–",

@@ -16,7 +16,7 @@ function filled(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat().filter((it) => it !== null && it !== undefined && it !== ""));
+  node.append(...children.flat(Infinity).filter((it) => it !== null && it !== undefined && it !== ""));
   return node;
 }
 

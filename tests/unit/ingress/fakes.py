@@ -138,6 +138,7 @@ class FakeStore:
         self.retried: list[RetriedLetter] = []
         self.bot_map: dict[str, Bot] = {"default": DEFAULT_BOT}
         self.put_error: Exception | None = None
+        self.searched = ("", False)
         self.calls: list[tuple[Any, ...]] = []
         self.is_away = False
 

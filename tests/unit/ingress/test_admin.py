@@ -43,6 +43,10 @@ async def test_the_list_of_conversations(world: World) -> None:
                 "status": "active",
                 "waiting_messages": 0,
                 "owner": "host-0#1",
+                "bot_id": "default",
+                "last_accepted_at": 1.0,
+                "undelivered_jobs": 0,
+                "waits_for": [],
             }
         ],
         "next_cursor": "next",
