@@ -10,6 +10,7 @@ import anyio
 import orjson
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 __all__ = ["HEARTBEAT_SECONDS", "event_response"]
 
@@ -28,7 +29,7 @@ def event_response(
 
     ``end`` is called when the server stops; then the documents have to end.
     """
-    return EventSourceResponse(
+    return _EventResponse(
         _events(name, documents),
         ping=HEARTBEAT_SECONDS,
         ping_message_factory=_heartbeat,
@@ -37,6 +38,18 @@ def event_response(
         shutdown_grace_period=FAREWELL_SECONDS,
         sep=_LINE_END,
     )
+
+
+class _EventResponse(EventSourceResponse):
+    """A stream; who asks for its headers alone has nothing to wait for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class _Farewell:

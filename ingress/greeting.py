@@ -23,6 +23,7 @@ def greeting(settings: Settings, made_tokens: Mapping[str, str]) -> str:
     lines = [
         "",
         f"chat-orchestrator serves at {url}",
+        f"  console        {url}/console asks for ADMIN_ACCESS_TOKEN",
         f"  health         {url}/health",
         f"  Ray            {settings.ray_address}; its dashboard asks for RAY_AUTH_TOKEN",
         f"  PostgreSQL     {_without_password(settings.postgres_dsn)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -75,8 +76,9 @@ class OverviewFeed:
         if self._task is None:
             self._task = asyncio.create_task(self._look())
         try:
-            async for overview in stream.overviews():
-                yield overview
+            async with aclosing(stream.overviews()) as overviews:
+                async for overview in overviews:
+                    yield overview
         finally:
             self._streams.discard(stream)
 

@@ -56,6 +56,8 @@ async function signIn(event) {
 function begin() {
   part("sign-in").hidden = true;
   part("top").hidden = false;
+  if (latest) showHeader();
+  showLive("connecting");
   stream = new AbortController();
   follow("/api/v1/admin/events", stream.signal, heard, showLive).catch((error) => showSignIn(error.message));
   route();
@@ -85,7 +87,7 @@ function showHeader() {
 function showLive(state) {
   if (part("live").textContent === state) return;
   part("live").textContent = state;
-  part("live").className = `live ${state}`;
+  part("live").className = state === "live" ? "live on" : "live off";
 }
 
 // Shows the view anew; one that is being shown is not disturbed, unless what it shows has changed.

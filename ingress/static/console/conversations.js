@@ -1,7 +1,7 @@
 // The list of conversations, newest first, with search and filters that stand in the address.
 
 import { get } from "./api.js";
-import { button, conversationLink, element, fill, moment, number, table } from "./dom.js";
+import { button, conversationLink, counted, element, fill, moment, number, table } from "./dom.js";
 import { reasonBadges, stateBadge } from "./reasons.js";
 
 const PAGE = 50;
@@ -19,7 +19,7 @@ export function create(context, _id, query) {
     [["", "any"], ["active", "active"], ["with_agent", "with agent"], ["ended", "ended"]].map(([value, text]) =>
       element("option", { value, selected: value === (query.get("status") ?? "") }, text)));
   const waiting = element("input", { id: "waiting", type: "checkbox", checked: query.get("waiting") === "true", onchange: changed });
-  const count = element("p", { class: "hint", role: "status" });
+  const count = counted();
   const list = element("div", {});
   const node = element("div", {},
     element("h1", { tabindex: -1 }, "Conversations"),
@@ -27,7 +27,7 @@ export function create(context, _id, query) {
       element("div", {}, element("label", { for: "search" }, "Search ", element("kbd", {}, "/")), search),
       element("div", {}, element("label", { for: "status" }, "Status"), status),
       element("div", { class: "check" }, waiting, element("label", { for: "waiting" }, "Only those that wait"))),
-    count, list);
+    count.node, list);
 
   function typed() {
     clearTimeout(timer);
@@ -51,9 +51,7 @@ export function create(context, _id, query) {
     const mine = asked;
     const page = await get("/api/v1/admin/conversations", { limit, ...filters() });
     if (mine !== asked) return; // the filters were changed meanwhile
-    const all = page.conversations.length;
-    const told = `${number(all)} shown, ${number(page.total_conversations)} in all`;
-    if (count.textContent !== told) count.textContent = told;
+    count.tell(page.conversations.length, page.total_conversations);
     fill(list,
       table("Conversations", COLUMNS, page.conversations.map(row), "No conversation is like that."),
       page.next_cursor && limit < MOST ? button("Show more", "more", more) : null);

@@ -1,7 +1,7 @@
 // What was given up: look at it, try it again.
 
 import { get, post } from "./api.js";
-import { badge, button, conversationLink, element, fill, moment, number, table } from "./dom.js";
+import { badge, button, conversationLink, counted, element, fill, moment, number, table } from "./dom.js";
 
 const PAGE = 50;
 const MOST = 500;
@@ -14,19 +14,18 @@ export function create(context, _id, query) {
     [["", "both"], ["message", "turns that failed"], ["delivery", "answers not delivered"]].map(([value, text]) =>
       element("option", { value, selected: value === (query.get("kind") ?? "") }, text)));
   const all = button("Try all again", "all", retryAll);
-  const count = element("p", { class: "hint", role: "status" });
+  const count = counted();
   const list = element("div", {});
   const node = element("div", {},
     element("h1", { tabindex: -1 }, "Dead letters"),
     element("div", { class: "filters" },
       element("div", {}, element("label", { for: "kind" }, "Kind"), kind), all),
-    count, list);
+    count.node, list);
 
   async function update() {
     const page = await get(BASE, { limit, kind: kind.value });
     all.disabled = !page.dead_letters.length;
-    const told = `${number(page.dead_letters.length)} shown, ${number(page.total_dead_letters)} of both kinds in all`;
-    if (count.textContent !== told) count.textContent = told;
+    count.tell(page.dead_letters.length, page.total_dead_letters);
     fill(list,
       table("Dead letters", COLUMNS, page.dead_letters.map(row), "Nothing was given up."),
       page.next_cursor && limit < MOST ? button("Show more", "more", () => { limit = Math.min(MOST, limit * 2); context.refresh(true); }) : null);

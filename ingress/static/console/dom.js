@@ -46,18 +46,21 @@ export function badge(text, tone = "") {
   return element("span", { class: `badge ${tone}` }, text);
 }
 
-// A table that turns into cards on a narrow screen: each cell says which column it is of.
+// A table that turns into cards on a narrow screen: each cell says which column it is of, and the
+// roles are named, since what is not laid out as a table would not be told as one.
 export function table(caption, columns, rows, emptyText) {
   if (!rows.length) return element("p", { class: "empty" }, emptyText);
-  const head = element("tr", {}, columns.map((it) => element("th", { scope: "col" }, it)));
+  const head = element("tr", { role: "row" }, columns.map((it) =>
+    element("th", { scope: "col", role: "columnheader" }, it)));
   const body = rows.map((cells) =>
-    element("tr", {}, cells.map((cell, index) =>
-      element(index ? "td" : "th", { "data-column": columns[index], scope: index ? null : "row" }, cell))));
+    element("tr", { role: "row" }, cells.map((cell, index) => (index
+      ? element("td", { role: "cell", "data-column": columns[index] }, cell)
+      : element("th", { role: "rowheader", scope: "row" }, cell)))));
   return element("div", { class: "table" },
-    element("table", {},
+    element("table", { role: "table" },
       element("caption", { class: "unseen" }, caption),
-      element("thead", {}, head),
-      element("tbody", {}, body)));
+      element("thead", { role: "rowgroup" }, head),
+      element("tbody", { role: "rowgroup" }, body)));
 }
 
 // A moment (Unix seconds), as long ago.
@@ -87,6 +90,20 @@ export function duration(seconds) {
 
 export function number(value) {
   return value === null || value === undefined ? "–" : value.toLocaleString("en");
+}
+
+// How many are shown, which is spoken when it changes, and of how many, which is not.
+export function counted() {
+  const shown = element("span", { role: "status" });
+  const all = element("span", {});
+  const show = (part, text) => { if (part.textContent !== text) part.textContent = text; };
+  return {
+    node: element("p", { class: "hint" }, shown, all),
+    tell(count, total) {
+      show(shown, `${number(count)} shown`);
+      show(all, `, ${number(total)} in all`);
+    },
+  };
 }
 
 export function conversationLink(id) {

@@ -180,6 +180,14 @@ async def test_who_joins_is_told_at_once_and_all_share_a_look(
         assert [it[0] for it in world.store.calls].count("stuck") <= 2
 
 
+async def test_the_headers_of_the_stream_come_without_it(world: World) -> None:
+    async with serving(world) as (client, _):
+        head = await client.head(EVENTS, headers=ADMIN)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert "stuck" not in [it[0] for it in world.store.calls]
+
+
 @pytest.mark.usefixtures("quick")
 async def test_nobody_watches_nobody_looks(world: World) -> None:
     async with serving(world) as (client, _):
