@@ -11,11 +11,12 @@ from ingress.system_report import SystemReport
 from storage import metrics
 from storage.metric_types import Figures, Histogram, Metric
 from storage.postgres import DatabaseUnavailable
+from storage.views import ConversationStatistics
 
-__all__ = ["DEAD_LETTERS_SECONDS", "OVERVIEW_METRICS", "Overview"]
+__all__ = ["COUNTS_SECONDS", "OVERVIEW_METRICS", "Overview"]
 
-DEAD_LETTERS_SECONDS = 10.0
-"""How old the number of dead letters may be: counting them is the dearest part."""
+COUNTS_SECONDS = 10.0
+"""How old the numbers of conversations and dead letters may be: counting is the dear part."""
 
 OVERVIEW_METRICS: tuple[Metric, ...] = (
     metrics.ACCEPTED_MESSAGES,
@@ -51,29 +52,33 @@ class Overview:
         self._letters = letters
         self._gateway = gateway
         self._grafana_url = grafana_url
+        self._conversations: ConversationStatistics | None = None
         self._dead_letters: int | None = None
-        self._counted_at = -DEAD_LETTERS_SECONDS
+        self._counted_at = 0.0
 
     async def look(self) -> dict[str, Any]:
         """Return how everything is now; with the database away, what it would say is null."""
+        await self._count()
         return {
             "timestamp": time.time(),
-            **await self._report.health(),
-            "total_dead_letters": await self._count_dead_letters(),
+            **await self._report.health(self._conversations),
+            "total_dead_letters": self._dead_letters,
             "actors": self._gateway.describe_actors(),
             "figures": sums_of(self._gateway.figures_of_all()),
             "grafana_url": self._grafana_url,
         }
 
-    async def _count_dead_letters(self) -> int | None:
-        if time.monotonic() - self._counted_at >= DEAD_LETTERS_SECONDS:
-            try:
-                page = await self._letters.dead_letters(1, None, None)
-            except DatabaseUnavailable:
-                return None
-            self._dead_letters = page.total_dead_letters
-            self._counted_at = time.monotonic()
-        return self._dead_letters
+    async def _count(self) -> None:
+        if self._conversations and time.monotonic() - self._counted_at < COUNTS_SECONDS:
+            return
+        self._conversations = self._dead_letters = None
+        try:
+            self._conversations = await self._report.count()
+            page = await self._letters.dead_letters(1, None, None)
+        except DatabaseUnavailable:
+            return  # the next look counts again
+        self._dead_letters = page.total_dead_letters
+        self._counted_at = time.monotonic()
 
 
 def sums_of(processes: dict[str, Figures]) -> dict[str, Any]:

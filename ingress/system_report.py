@@ -45,15 +45,22 @@ class SystemReport:
         self._gateway = gateway
         self._health = health
 
-    async def health(self) -> dict[str, Any]:
-        """Return what works; with the database away, what it would say is null."""
-        counts: ConversationStatistics | None = None
+    async def count(self) -> ConversationStatistics:
+        """Count conversations. Raises ``DatabaseUnavailable``."""
+        return await self._store.conversation_statistics()
+
+    async def health(self, counts: ConversationStatistics | None = None) -> dict[str, Any]:
+        """Return what works; with the database away, what it would say is null.
+
+        ``counts`` are those of a moment ago, of who asks often: counting is the dear part.
+        """
         stuck: list[StuckConversation] | None = None
         try:
-            counts = await self._store.conversation_statistics()
+            counts = counts or await self.count()
             stuck = await self._store.stuck_conversations()
             is_connected = True
         except DatabaseUnavailable:
+            counts = None
             is_connected = False
         status = self._health.status if is_connected else HealthStatus.UNHEALTHY
         return {
@@ -72,7 +79,7 @@ class SystemReport:
 
     async def statistics(self) -> dict[str, Any]:
         """Return figures. Raises ``DatabaseUnavailable``."""
-        counts = await self._store.conversation_statistics()
+        counts = await self.count()
         postgres = await self._store.postgres_statistics()
         return {
             "conversations": asdict(counts),

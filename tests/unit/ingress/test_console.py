@@ -103,10 +103,12 @@ async def test_with_the_database_away_the_overview_says_so(world: World) -> None
     assert shown["statistics"]["total_conversations"] is None
 
 
-async def test_dead_letters_are_counted_now_and_then_only(world: World) -> None:
+async def test_what_is_dear_is_counted_now_and_then_only(world: World) -> None:
     for _ in range(3):
         await world.get(OVERVIEW)
-    assert [it[0] for it in world.store.calls].count("dead_letters") == 1
+    asked = [it[0] for it in world.store.calls]
+    assert (asked.count("dead_letters"), asked.count("statistics")) == (1, 1)
+    assert asked.count("stuck") == 3
 
 
 def test_figures_are_summed_over_processes() -> None:
