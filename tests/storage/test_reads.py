@@ -270,7 +270,7 @@ async def test_the_list_can_be_searched(
 
 
 async def test_the_list_can_be_of_those_that_wait(client: Client, database: Database) -> None:
-    await client.committed_job("done", "m1")
+    await client.do(delivered("done", await client.committed_job("done", "m1")))
     await client.committed_job("undelivered", "m1", actions=[SEND], delivering=True)
     await client.accept_one(message("new"))
     page = await reads.list_conversations(database, limit=5, waiting=True)

@@ -156,13 +156,13 @@ async def test_the_stream_tells_how_everything_is_now(world: World) -> None:
         world.store.stuck = [StuckConversation("c", "no_owner", None, None, 31.0, 1)]
 
         async def is_told() -> bool:
-            return (await next_overview(lines))["statistics"]["stuck_conversations"] == 1
+            return bool((await next_overview(lines))["statistics"]["stuck_conversations"])
 
         await wait_for(is_told)
         world.store.is_away = True
 
         async def is_told_of_that() -> bool:
-            return (await next_overview(lines))["postgres_status"] == "disconnected"
+            return bool((await next_overview(lines))["postgres_status"] == "disconnected")
 
         await wait_for(is_told_of_that)
 
