@@ -47,6 +47,7 @@ async def test_the_list_shows_the_newest_first_with_every_field(
     assert isinstance(owner, str)
     timestamp = item.pop("last_message_timestamp")
     assert abs(timestamp - time.time()) < 60
+    assert abs(item.pop("last_accepted_at") - time.time()) < 60
     assert item == {
         "conversation_id": conversation_id,
         "last_message_id": waiting["message_id"],
@@ -54,6 +55,9 @@ async def test_the_list_shows_the_newest_first_with_every_field(
         "context_size": 0,
         "status": "active",
         "waiting_messages": 1,
+        "bot_id": "default",
+        "undelivered_jobs": 0,
+        "waits_for": ["ai", "running_turn"],
     }
     turn.finish()
     await turn.caller
