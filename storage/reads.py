@@ -48,7 +48,7 @@ CONVERSATION_STATUSES = ("active", "with_agent", "ended")
 MOST_MESSAGES, MOST_JOBS, MOST_ACTIONS = 100, 100, 200
 # Up to here conversations are counted; beyond, the server's own estimate has to do.
 MOST_COUNTED = 100_000
-# A search looks through the latest of each status only.
+# A search looks through the latest of each status only; who waits, through the longest waiting.
 MOST_SEARCHED = 10_000
 # The sweeper looks at so many messages for each conversation it may name.
 _MESSAGES_A_POKE = 20
@@ -171,13 +171,15 @@ async def list_conversations(
     """Return a page of conversations, the last accepted first. Raises ``InvalidCursor``.
 
     ``search``: those with it in their ids, among the latest ``MOST_SEARCHED``, and the one that has
-    it as its id. ``waiting``: those with messages to answer or answers to deliver.
+    it as its id. ``waiting``: those with messages to answer or answers to deliver, found by the
+    ``MOST_SEARCHED`` messages that have waited longest and as many deliveries that are due next.
     """
     before, before_id = decode_cursor(cursor) if cursor else (LATEST, "")
     statuses = [status] if status else list(CONVERSATION_STATUSES)
     place = (statuses, before, before_id, limit + 1)
     if waiting:
-        found = await database.fetch(_SQL["conversation_ids_that_wait"], *place, search)
+        query = _SQL["conversation_ids_that_wait"]
+        found = await database.fetch(query, *place, search, MOST_SEARCHED)
     elif search:
         query = _SQL["conversation_ids_by_search"]
         found = await database.fetch(query, *place, search, MOST_SEARCHED)

@@ -108,18 +108,35 @@ order by found.last_accepted_at desc, found.conversation_id desc
 limit $4;
 
 -- name: conversation_ids_that_wait
--- Those with messages to answer or answers to deliver: the indexes of these are all that is read.
-select c.conversation_id, c.last_accepted_at
+-- Those with messages to answer or answers to deliver, the longest waiting and the next due of them:
+-- the indexes of these bound what is read, also when very many wait. The limit of the join makes it
+-- look each of them up; otherwise, of many, the planner reads the whole table.
+select found.conversation_id, found.last_accepted_at
 from (
-    select m.conversation_id from messages m where m.processed_at is null and m.seq > 0
+    (
+        select m.conversation_id from messages m
+        where m.processed_at is null and m.seq > 0
+        order by m.accepted_at
+        limit $6
+    )
     union
-    select j.conversation_id from jobs j where j.delivery_status = 'pending' and j.delivery_seq > 0
+    (
+        select j.conversation_id from jobs j
+        where j.delivery_status = 'pending' and j.delivery_seq > 0
+        order by j.next_delivery_at
+        limit $6
+    )
 ) as waiting
-join conversations c on c.conversation_id = waiting.conversation_id
-where c.status = any ($1::text[])
-    and (c.last_accepted_at, c.conversation_id) < ($2::timestamptz, $3::text)
-    and position(lower($5::text) in lower(c.conversation_id)) > 0
-order by c.last_accepted_at desc, c.conversation_id desc
+cross join lateral (
+    select c.conversation_id, c.last_accepted_at
+    from conversations c
+    where c.conversation_id = waiting.conversation_id
+        and c.status = any ($1::text[])
+        and (c.last_accepted_at, c.conversation_id) < ($2::timestamptz, $3::text)
+        and position(lower($5::text) in lower(c.conversation_id)) > 0
+    limit 1
+) as found
+order by found.last_accepted_at desc, found.conversation_id desc
 limit $4;
 
 -- name: conversations
