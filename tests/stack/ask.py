@@ -27,6 +27,7 @@ __all__ = [
     "final_job",
     "job_of",
     "message",
+    "recorded",
     "say",
     "start_turn",
 ]
@@ -160,3 +161,13 @@ async def start_turn(
     caller = asyncio.create_task(result())
     asked = await asked_ai(stubs, conversation_id, calls + 1)
     return Turn(body, asked["job_id"], caller, finish)
+
+
+async def recorded(admin: httpx.AsyncClient, turn: Turn) -> None:
+    """Wait until the database says that a turn runs: the AI is asked without waiting for that."""
+
+    async def is_recorded() -> bool:
+        found = await detail(admin, turn.body["conversation_id"])
+        return bool(found["running_job_id"] == turn.job_id)
+
+    await wait_for(is_recorded, what="the database says which turn runs")

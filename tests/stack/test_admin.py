@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stack.ask import chat, detail, say, start_turn
+from tests.stack.ask import chat, detail, recorded, say, start_turn
 from tests.stack.inside import Inside
 from tests.stack.server import wait_for
 from tests.stack.stubs import Stubs
@@ -38,6 +38,7 @@ async def test_the_list_shows_the_newest_first_with_every_field(
     client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs, conversation_id: str
 ) -> None:
     turn = await start_turn(client, stubs, conversation_id)
+    await recorded(admin, turn)
     waiting = await say(client, conversation_id, "second")
     page = await _page(admin, limit=1)
     assert page["storage_backend"] == "Redis"
@@ -142,6 +143,7 @@ async def test_the_detail_says_why_a_conversation_waits(
     client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs, conversation_id: str
 ) -> None:
     turn = await start_turn(client, stubs, conversation_id)
+    await recorded(admin, turn)
     second = await say(client, conversation_id, "second")
     found = await detail(admin, conversation_id)
     assert found["conversation_id"] == conversation_id
@@ -175,6 +177,7 @@ async def test_health_has_every_field(
     client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs, conversation_id: str
 ) -> None:
     turn = await start_turn(client, stubs, conversation_id)
+    await recorded(admin, turn)
     response = await admin.get("/api/v1/admin/health")
     assert response.status_code == 200
     health = response.json()
@@ -202,6 +205,7 @@ async def test_a_turn_that_runs_for_too_long_is_stuck(
     inside: Inside,
 ) -> None:
     turn = await start_turn(client, stubs, conversation_id)
+    await recorded(admin, turn)
     await inside.rows(
         """update conversations set running_since = running_since - interval '1 hour'
         where conversation_id = $1""",
@@ -224,6 +228,7 @@ async def test_statistics_have_every_field(
     client: httpx.AsyncClient, admin: httpx.AsyncClient, stubs: Stubs, conversation_id: str
 ) -> None:
     turn = await start_turn(client, stubs, conversation_id)
+    await recorded(admin, turn)
     statistics = (await admin.get("/api/v1/admin/stats")).json()
     assert abs(statistics["timestamp"] - time.time()) < 60
     assert set(statistics["conversations"]) == {"total", "recent", "old", "active_processing"}

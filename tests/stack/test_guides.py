@@ -16,7 +16,7 @@ import pytest
 
 from storage.processes import wait_until
 from tests.guides import ROOT, Command, commands, problems_of, told_of
-from tests.stack.ask import say, start_turn
+from tests.stack.ask import recorded, say, start_turn
 from tests.stack.bots import put_bot
 from tests.stack.server import ADMIN_TOKEN, MESSAGES_TOKEN, Server, free_port, wait_for
 from tests.stack.stubs import Stubs
@@ -115,6 +115,7 @@ async def test_the_recipes_do_what_they_say(
 ) -> None:
     await put_bot(admin, "sales", name="Sales", context_messages=7)
     turn = await start_turn(client, stubs, "conv_12345")
+    await recorded(admin, turn)
 
     def run() -> list[str]:
         return [it for _, it in run_guide("docs/OPERATING.md", server, tmp_path, "Recipes")]
