@@ -121,6 +121,7 @@ class Gateway:
     async def close(self) -> None:
         """Stop listening."""
         await asyncio.gather(*(end_task(task) for task in list(self._tasks)))
+        self._directory.close()
 
     def end_waits(self) -> None:
         """Let callers go without an outcome, for this process is about to stop."""

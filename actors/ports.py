@@ -89,3 +89,7 @@ class Directory(Protocol):
     def supervisor(self) -> SupervisorPort:
         """Return the supervisor."""
         ...
+
+    def close(self) -> None:
+        """Let go of what leads to them."""
+        ...

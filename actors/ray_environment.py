@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
-__all__ = ["MANY_MACHINES_VARIABLE", "prepare_ray_environment"]
+__all__ = ["MANY_MACHINES_VARIABLE", "prepare_ray_environment", "ray_encrypts"]
 
 TOKEN_BYTES = 32
 
@@ -41,3 +41,8 @@ def prepare_ray_environment(
     if token is not None:
         os.environ.setdefault("RAY_AUTH_TOKEN", token)
     return os.environ.get("RAY_AUTH_TOKEN")
+
+
+def ray_encrypts() -> bool:
+    """Whether Ray is told to use TLS between its processes."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")

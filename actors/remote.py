@@ -23,13 +23,11 @@ from actors.ports import PeerUnavailable
 from actors.remote_actors import (
     ACTOR_OPTIONS,
     INGRESS_PREFIX,
-    NAMESPACE,
-    SUPERVISOR,
     RayActorFactory,
-    RayDirectory,
     end_actor,
     end_ingress,
 )
+from actors.remote_directory import NAMESPACE, SUPERVISOR, RayDirectory, directory_of
 from actors.supervisor import Supervisor
 from actors.threads import in_thread
 from storage.remote import RayExporter, actor_class
@@ -103,12 +101,12 @@ async def deploy(settings: Settings, ingress_class: type[Any]) -> None:
     level = settings.effective_log_level
     actor = actor_class(Supervisor, level, name=SUPERVISOR, **ACTOR_OPTIONS)
     factory = RayActorFactory(settings, ingress_class)
-    actor.remote(settings.without_access(), RayDirectory(), factory)
+    actor.remote(settings.without_access(), directory_of(settings), factory)
 
 
 async def open_gateway(settings: Settings) -> Gateway:
     """Connect an ingress to the cluster's actors. Raises ``TimeoutError`` if they do not serve."""
-    gateway = Gateway(RayDirectory(), settings)
+    gateway = Gateway(directory_of(settings), settings)
     await gateway.start()
     gateway.watch_process(RayExporter(gateway.name))
     log.info("ingress_joined", ingress=repr(gateway))
@@ -130,6 +128,6 @@ async def stop(settings: Settings) -> None:
 async def _drain(name: str) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS + 1):
-            await RayDirectory().host(name).drain(STOP_SECONDS)
+            await RayDirectory(has_direct_calls=False).host(name).drain(STOP_SECONDS)
     except (PeerUnavailable, TimeoutError):
         return  # what it leaves is done by the next start

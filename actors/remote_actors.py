@@ -1,4 +1,4 @@
-"""Ray's actors: how they are found, made and ended."""
+"""Ray's actors: how they are made and ended."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import ray
 import structlog
 from ray._private.state import state as ray_state
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.host import ConversationHost
 from actors.nodes import Node
-from actors.peers import RemoteHost, RemoteSupervisor, RemoteWriter
-from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
+from actors.ports import PeerUnavailable
+from actors.remote_directory import NAMESPACE, RayActor, directory_of
 from actors.threads import in_thread
 from storage.remote import actor_class, storage_writer_class
 from storage.settings import Settings
@@ -25,24 +25,18 @@ from storage.settings import Settings
 __all__ = [
     "ACTOR_OPTIONS",
     "INGRESS_PREFIX",
-    "NAMESPACE",
-    "SUPERVISOR",
     "RayActorFactory",
-    "RayDirectory",
     "end_actor",
     "end_ingress",
 ]
 
 log = structlog.get_logger()
 
-NAMESPACE = "chat-orchestrator"
-SUPERVISOR = "supervisor"
 INGRESS_PREFIX = "ingress-"
 HEAD_RESOURCE = "node:__internal_head__"
 MAX_CONCURRENT_CALLS = 1_000
 REQUESTS_SECONDS = 20.0
 """More than an HTTP server takes to stop."""
-LOOKUP_SECONDS = 2.0
 
 ACTOR_OPTIONS: dict[str, Any] = {
     # Next to nothing, so that nodes with no CPUs to give (``--num-cpus=0``) get no actors.
@@ -54,62 +48,6 @@ ACTOR_OPTIONS: dict[str, Any] = {
     "max_task_retries": 0,
     "max_concurrency": MAX_CONCURRENT_CALLS,
 }
-
-
-class _Actor:
-    """An actor, found by its name when it is first called, and again when it has died."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lookup: asyncio.Future[Any] | None = None
-
-    async def call(self, method: str, *arguments: object) -> Any:
-        """Call a method. Raises ``PeerUnavailable``."""
-        try:
-            handle = await self._found()
-            return await getattr(handle, method).remote(*arguments)
-        except RayTaskError as error:
-            log.exception("call_failed", actor=self._name, method=method)
-            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-        except ActorUnavailableError as error:
-            # The handle stays: the actor may be back any moment, and finding it takes Ray's head.
-            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-        except (RayError, ValueError, ConnectionError, TimeoutError) as error:
-            if self._lookup is not None and self._lookup.done():
-                self._lookup = None
-            raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
-
-    async def _found(self) -> Any:
-        """Return its handle. While Ray's head is away that waits in a thread, and not for long."""
-        if self._lookup is None:
-            self._lookup = in_thread(ray.get_actor, self._name, NAMESPACE)
-        async with asyncio.timeout(LOOKUP_SECONDS):
-            return await asyncio.shield(self._lookup)
-
-
-class RayDirectory:
-    """Finds actors by their names in Ray."""
-
-    def __init__(self) -> None:
-        self._hosts: dict[str, RemoteHost] = {}
-        self._writers: dict[str, RemoteWriter] = {}
-        self._supervisor = RemoteSupervisor(_Actor(SUPERVISOR))
-
-    def host(self, name: str) -> HostPort:
-        """Return a host."""
-        if name not in self._hosts:
-            self._hosts[name] = RemoteHost(_Actor(name))
-        return self._hosts[name]
-
-    def writer(self, name: str) -> WriterPort:
-        """Return a writer."""
-        if name not in self._writers:
-            self._writers[name] = RemoteWriter(_Actor(name))
-        return self._writers[name]
-
-    def supervisor(self) -> SupervisorPort:
-        """Return the supervisor."""
-        return self._supervisor
 
 
 class RayActorFactory:
@@ -136,7 +74,7 @@ class RayActorFactory:
         place = NodeAffinitySchedulingStrategy(node_id, soft=False)
         options = {**ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
         actor = actor_class(ConversationHost, level, **options)
-        await in_thread(_make, actor, name, self._settings, RayDirectory())
+        await in_thread(_make, actor, name, self._settings, directory_of(self._settings))
 
     async def make_writer(self, name: str) -> None:
         """Make a ``StorageWriter``, or find it; where the supervisor is, if that machine lives."""
@@ -221,7 +159,7 @@ async def end_ingress(name: str) -> None:
     """End an HTTP server once the requests under way are answered, or have taken too long."""
     try:
         async with asyncio.timeout(REQUESTS_SECONDS):
-            await _Actor(name).call("stop")
+            await RayActor(name, has_direct_calls=False).call("stop")
     except (PeerUnavailable, TimeoutError):
         log.warning("ingress_cut_off", ingress=name)  # its callers ask again
     await in_thread(end_actor, name)

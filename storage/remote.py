@@ -9,6 +9,8 @@ from typing import Any
 import ray
 from ray.util import metrics as ray_metrics
 
+from storage.call_server import CallServer
+from storage.calls import CallAddress
 from storage.garbage import relax_garbage_collection
 from storage.log_config import configure_logging
 from storage.metric_types import Figures, Histogram, Metric
@@ -100,6 +102,12 @@ def actor_class(plain: type[Any], log_level: str, **options: Any) -> Any:
             watch = partial(watch_process, self.figures, exporter)
             # Ray makes an actor with coroutines in its event loop.
             self._process_watch = asyncio.create_task(keep_running("watch_process", watch))
+            self._call_server = CallServer(self)
+
+        async def call_address(self) -> CallAddress:
+            """Return where it takes calls beside those of Ray."""
+            here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            return await self._call_server.address(here)
 
     # Ray, `ps` and the dashboard show it by its name.
     Actor.__name__ = Actor.__qualname__ = plain.__name__

@@ -13,6 +13,7 @@ from storage.dsn import postgres_dsn
 
 __all__ = [
     "WEBHOOK_SECRET_PREFIX",
+    "ActorCalls",
     "DatabaseUrl",
     "Environment",
     "FullPath",
@@ -81,6 +82,7 @@ Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 Environment: TypeAlias = Annotated[
     str, Field(min_length=1, max_length=64), AfterValidator(_ignore_case)
 ]
+ActorCalls: TypeAlias = Literal["direct", "ray"]
 LogLevel: TypeAlias = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(_ignore_case_of_level),

@@ -14,6 +14,7 @@ from storage.access_settings import AccessSettings
 from storage.dsn import postgres_dsn, redis_dsn
 from storage.setting_files import SettingsFromFiles
 from storage.setting_types import (
+    ActorCalls,
     DatabaseUrl,
     Environment,
     FullPath,
@@ -135,6 +136,8 @@ class Settings(AccessSettings, SettingsFromFiles):
     """Machines with hosts that Ray's autoscaler is asked for; 0: it is not asked."""
     autoscale_host_busy: int = Field(500, ge=1, le=1_000_000)
     """Conversations with work in one host from which on a further machine is asked for."""
+    actor_calls: ActorCalls = "direct"
+    """How actors call each other: over connections of their own, or by Ray alone."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

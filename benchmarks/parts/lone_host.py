@@ -55,6 +55,9 @@ class LoneHost:
         """There is none."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
     async def start(self) -> None:
         """Start the host, with all shards."""
         await self.actor.ping(encode(await self.table()))

@@ -75,6 +75,9 @@ class Cluster:
     def supervisor(self) -> SupervisorPort:
         return cast("SupervisorPort", _Peer(self._network, f"{self.name}/supervisor"))
 
+    def close(self) -> None:
+        """Nothing leads to them but the simulated network."""
+
     async def nodes(self) -> list[Node]:
         return [Node(node_id=self.name, is_head=True, has_cpus=True)]
 
