@@ -62,6 +62,7 @@ class DirectCalls:
                     raise ConnectionError("it takes no calls but Ray's")
                 self._connection = await CallConnection.open(address)
             self._pause_seconds = FIRST_PAUSE_SECONDS
+            self._open_at = time.monotonic() + FIRST_PAUSE_SECONDS
         except (PeerUnavailable, OSError) as error:
             log.info("no_direct_way", actor=self._actor, error=str(error))
             self._open_at = time.monotonic() + self._pause_seconds

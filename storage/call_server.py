@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import inspect
 import secrets
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -84,9 +84,8 @@ class _Connection(asyncio.Protocol):
         self._greeting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self._transport = transport
-        watch_peer(transport)
+        self._transport = cast("asyncio.Transport", transport)
+        watch_peer(self._transport)
         self._all.add(self)
         loop = asyncio.get_running_loop()
         self._greeting = loop.call_later(GREETING_SECONDS, self.cut_off, "no token")
