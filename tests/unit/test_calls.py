@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -97,7 +98,7 @@ async def test_answers_come_in_any_order(connection: CallConnection, actor: Acto
 
 
 async def test_an_exception_is_told_by_its_name_only(connection: CallConnection) -> None:
-    with pytest.raises(CallFailed, match="^KeyError$"):
+    with pytest.raises(CallFailed, match=r"^KeyError$"):
         await connection.call("fail")
     assert await connection.call("echo", b"on") == b"on"
 
@@ -256,5 +257,5 @@ async def test_what_does_not_open_is_tried_ever_less_often(
         await asyncio.sleep(0)
         now += 0.25
     assert tries[:5] == [0.0, 0.25, 0.75, 1.75, 3.75]
-    assert all(after - before <= 30.25 for before, after in zip(tries, tries[1:], strict=False))
+    assert all(after - before <= 30.25 for before, after in pairwise(tries))
     direct.close()
