@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("actors", "ingress", "storage")
 ALLOWED = {
-    "ray": {"actors/remote.py", "actors/remote_actors.py", "actors/remote_directory.py", "storage/remote.py"},
+    "ray": {
+        "actors/remote.py",
+        "actors/remote_actors.py",
+        "actors/remote_directory.py",
+        "storage/remote.py",
+    },
     "asyncpg": {"storage/postgres.py"},
 }
 READERS_OF_THE_ENVIRONMENT = {
