@@ -14,7 +14,7 @@ __all__ = ["MAX_CHARACTERS", "HostLoad", "is_idle"]
 MAX_CHARACTERS = 134_217_728
 """Texts in the memory of one host, past which messages for it are refused."""
 MANY_BUSY = 100
-"""Conversations with work, from which on calls go in larger batches."""
+"""Conversations with work and not waiting for an AI, from which on calls go in larger batches."""
 
 _TAKING = frozenset({Phase.ACQUIRING, Phase.CLAIMING})
 
@@ -23,6 +23,7 @@ class _Share(NamedTuple):
     """What one conversation adds."""
 
     busy: int = 0
+    calling: int = 0
     turns: int = 0
     waiting_messages: int = 0
     characters: int = 0
@@ -39,11 +40,13 @@ class HostLoad:
 
     ``busy`` counts the conversations with anything to do. It is what tells how much longer a new
     message would take: a conversation works at one turn at a time, however many messages it has.
-    Those that only deliver, or wait for their platform, do not count: it may be dead.
+    Those that only deliver, or wait for their platform, do not count: it may be dead. ``calling`` are
+    those of them that wait for an AI.
     """
 
     def __init__(self) -> None:
         self.busy = 0
+        self.calling = 0
         self.turns = 0
         self.waiting_messages = 0
         self.characters = 0
@@ -52,8 +55,8 @@ class HostLoad:
         self._shares: dict[str, _Share] = {}
 
     def busyness(self) -> float:
-        """See ``storage.pace``."""
-        return self.busy / MANY_BUSY
+        """See ``storage.pace``; who waits for an AI has nothing under way here."""
+        return (self.busy - self.calling) / MANY_BUSY
 
     def note(self, seat: Seat) -> None:
         """Take in how a conversation is now."""
@@ -72,6 +75,7 @@ class HostLoad:
         if old == new:
             return
         self.busy += new.busy - old.busy
+        self.calling += new.calling - old.calling
         self.turns += new.turns - old.turns
         self.waiting_messages += new.waiting_messages - old.waiting_messages
         self.characters += new.characters - old.characters
@@ -95,6 +99,7 @@ def _share_of(conversation: Conversation) -> _Share:
     in_database = int(conversation.lease_kind is LeaseKind.DATABASE)
     return _Share(
         int(conversation.is_working and not conversation.is_stopped),
+        int(phase is Phase.CALLING),
         int(phase in IN_TURN),
         len(conversation.mailbox),
         conversation.characters,
