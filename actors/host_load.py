@@ -40,8 +40,8 @@ class HostLoad:
 
     ``busy`` counts the conversations with anything to do. It is what tells how much longer a new
     message would take: a conversation works at one turn at a time, however many messages it has.
-    Those that only deliver, or wait for their platform, do not count: it may be dead. ``calling`` are
-    those of them that wait for an AI.
+    Those that only deliver, or wait for their platform, do not count: it may be dead.
+    ``calling`` counts those of them that wait for an AI.
     """
 
     def __init__(self) -> None:
