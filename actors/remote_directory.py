@@ -16,6 +16,7 @@ from actors.ports import HostPort, PeerUnavailable, SupervisorPort, WriterPort
 from actors.ray_environment import ray_encrypts
 from actors.threads import in_thread
 from storage.calls import CallAddress
+from storage.metrics import PEER_CALLS
 from storage.settings import Settings
 
 __all__ = ["NAMESPACE", "SUPERVISOR", "RayActor", "RayDirectory", "directory_of"]
@@ -38,6 +39,7 @@ class RayActor:
     async def call(self, method: str, *arguments: object) -> Any:
         """Call a method. Raises ``PeerUnavailable``."""
         connection = self._direct.connection() if self._direct is not None else None
+        PEER_CALLS.add("ray" if connection is None else "direct")
         if connection is None:
             return await self._call_by_ray(method, *arguments)
         try:

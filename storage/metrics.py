@@ -39,6 +39,7 @@ __all__ = [
     "MAILBOX_MESSAGES",
     "MESSAGES_IN_FLIGHT",
     "METRICS",
+    "PEER_CALLS",
     "PREFIX",
     "QUEUED_WRITES",
     "REDIS_REACHABLE",
@@ -177,6 +178,12 @@ HOST_RESTARTS = _counter("host_restarts_total", "Hosts that came back as another
 ROUTING_CHANGES = _counter("routing_changes_total", "New routing tables.")
 
 # Every process ------------------------------------------------------------------------------------
+PEER_CALLS = _counter(
+    "actor_calls_total",
+    "Calls to other actors, over a connection or, where there was none, by Ray.",
+    "way",
+    *("direct", "ray"),
+)
 LOOP_LAG = _histogram(
     "loop_lag_seconds", "How much later than it should the event loop woke up.", _LAGS
 )
@@ -192,6 +199,7 @@ INGRESS: tuple[Metric, ...] = (
     HEALTH,
     DATABASE_REACHABLE,
     REDIS_REACHABLE,
+    PEER_CALLS,
     LOOP_LAG,
 )
 """What an ingress has; so are the other processes named here."""
@@ -212,6 +220,7 @@ HOST: tuple[Metric, ...] = (
     BUSY_CONVERSATIONS,
     MAILBOX_MESSAGES,
     REDIS_REACHABLE,
+    PEER_CALLS,
     LOOP_LAG,
 )
 WRITER: tuple[Metric, ...] = (
@@ -229,6 +238,7 @@ SUPERVISOR: tuple[Metric, ...] = (
     HOSTS_WANTED,
     HOST_RESTARTS,
     ROUTING_CHANGES,
+    PEER_CALLS,
     LOOP_LAG,
 )
 METRICS: dict[str, Metric] = {

@@ -98,6 +98,7 @@ async def test_metrics_count_a_message_on_its_way(
         "deliveries_total": {"result": "sent"},
         "write_batch_operations_count": {"kind": "accept"},
         "sweeps_total": {"result": "done"},
+        "actor_calls_total": {"way": "direct"},
     }.items():
 
         async def has_risen(name: str = name, labels: dict[str, str] = labels) -> bool:

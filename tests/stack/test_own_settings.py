@@ -1,4 +1,4 @@
-"""A server of its own, with other settings: a short wait, a rate limit, JWTs, production."""
+"""A server of its own with other settings: a short wait, JWTs, production, calls by Ray alone …"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.stack.ask import ENHANCED, cancel_job, enhanced, final_job, message, 
 from tests.stack.bots import BOTS, known_everywhere, put_bot
 from tests.stack.server import Server
 from tests.stack.stubs import Stubs
+from tests.stack.test_metrics import samples_of, value_of
 
 JWT_SECRET = "a-secret-for-tests-only-0123456789abcdef"
 REQUESTS_PER_MINUTE = 200
@@ -32,6 +33,7 @@ def server(stubs: Stubs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         JWT_SECRET=JWT_SECRET,
         ENVIRONMENT="production",
         MAX_BODY_BYTES="4096",
+        ACTOR_CALLS="ray",
         PANCAKE_ACCESS_TOKEN=secrets.token_urlsafe(32),  # production takes no guessable ones
         ADMIN_ACCESS_TOKEN=secrets.token_urlsafe(32),
     ).start()
@@ -183,3 +185,11 @@ async def test_the_overrides_of_production_hold_in_production(
         await say(admin, conversation_id, metadata={"bot_id": "overridden"})
     bot = stubs.ai_calls(conversation_id)[0].body["bot"]
     assert (bot["name"], bot["model"]) == ("There", "model-3")
+
+
+async def test_actors_call_each_other_by_ray_alone_where_that_is_set(
+    client: httpx.AsyncClient,
+) -> None:
+    samples = samples_of((await client.get("/metrics")).text)
+    assert value_of(samples, "chat_orchestrator_actor_calls_total", way="ray") > 0
+    assert value_of(samples, "chat_orchestrator_actor_calls_total", way="direct") == 0

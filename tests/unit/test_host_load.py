@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from actors.conversation import Conversation, Limits
-from actors.conversation.phase import IN_TURN, OWNED
+from actors.conversation.phase import IN_TURN, OWNED, Phase
 from actors.host_load import HostLoad, is_idle
 from actors.seat import Seat
 from tests.unit.conversation.script import QUEUE, Script
@@ -23,6 +25,7 @@ def test_the_sums_are_those_of_all_conversations() -> None:
     seats = {key: seat_of(key, script) for key, script in scripts.items()}
     load = HostLoad()
     names = iter(range(1_000))
+    most_calling = 0
     for _ in range(300):
         key = schedule.choice(sorted(scripts))
         script = scripts[key]
@@ -32,10 +35,14 @@ def test_the_sums_are_those_of_all_conversations() -> None:
         else:
             script.receive(str(next(names)))
         load.note(seats[key])
+        most_calling = max(most_calling, load.calling)
+    assert most_calling > 0
     conversations = [it.conversation for it in seats.values()]
     assert load.turns == sum(it.phase in IN_TURN for it in conversations)
     assert load.waiting_messages == sum(len(it.mailbox) for it in conversations)
     assert load.busy == sum(it.is_working and not it.is_stopped for it in conversations)
+    assert load.calling == sum(it.phase is Phase.CALLING for it in conversations)
+    assert load.busyness() == pytest.approx((load.busy - load.calling) / 100)
     assert load.redis_leases == sum(it.phase in OWNED for it in conversations)
     assert load.characters == sum(it.characters for it in conversations) > 0
     for seat in seats.values():
