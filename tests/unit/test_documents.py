@@ -35,6 +35,7 @@ NOT_SETTINGS = {
     "RAY_AUTH_TOKEN_PATH",
     "RAY_AUTH_MODE",
     "RAY_REDIS_ADDRESS",
+    "RAY_USE_TLS",
     # of make, which hands them on
     "TEST_SERVERS",
     # of any setting: NAME_FILE
