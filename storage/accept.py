@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Protocol
-
 import msgspec
 
-from storage.identity import DIGEST_WINDOW_SECONDS, Held, next_generation
+from storage.identities import AcceptRow, Fetcher, identify
 from storage.postgres import Database, DatabaseConflict, Row, queries
 from storage.records import Accepted, AcceptOutcome, JobStatus, NewMessage
 
@@ -16,27 +13,6 @@ __all__ = ["accept_messages"]
 _SQL = queries("accept")
 _MOST_ROUNDS = 5
 
-_parts = msgspec.json.Decoder(list[str])
-
-
-class _Fetcher(Protocol):
-    async def fetch(self, sql: str, *arguments: object) -> list[Row]: ...
-
-
-class _Row:
-    """A message to accept under its final identity; ``answer`` comes at the end."""
-
-    __slots__ = ("answer", "content", "is_known", "message", "message_id", "parts")
-
-    def __init__(self, message: NewMessage) -> None:
-        self.message = message
-        self.message_id = message.message_id or ""
-        self.content = message.content
-        self.parts = message.parts
-        self.is_known = False
-        """Whether ``message_id`` is that of a message that is stored already."""
-        self.answer: Accepted | None = None
-
 
 async def accept_messages(database: Database, messages: list[NewMessage]) -> list[Accepted]:
     """Store ``messages`` and return what became of each, in order.
@@ -44,28 +20,46 @@ async def accept_messages(database: Database, messages: list[NewMessage]) -> lis
     Raises ``DatabaseRejected`` if PostgreSQL refuses any of them; some may be stored then, which
     does no harm: repeated, they are duplicates.
     """
-    rows = [_Row(message) for message in messages]
+    rows = [AcceptRow(message) for message in messages]
     plain = [row for row in rows if row.message.message_id is not None and not row.message.parts]
     if plain:
         await _store(database, plain)
     if len(plain) < len(rows):
-        special = [row for row in rows if row.message.message_id is None or row.message.parts]
-        # The identity of these depends on what else is stored, so their conversations are locked
-        # first. In a transaction of their own: one that has locked some conversations must not go
-        # on to lock others.
-        async with database.transaction() as session:
-            await _identify(session, special)
-            await _store(session, special)
+        await _store_special(
+            database, [row for row in rows if row.message.message_id is None or row.message.parts]
+        )
     return [_answer_of(row) for row in rows]
 
 
-def _answer_of(row: _Row) -> Accepted:
+async def _store_special(database: Database, rows: list[AcceptRow]) -> None:
+    """Store messages whose identity depends on what else is stored.
+
+    That is read without a lock first; the insert is refused if the conversation has got another
+    message meanwhile, which is rare: it comes from another writer. Then the conversations are
+    locked before they are looked at. In a transaction of their own: one that has locked some
+    conversations must not go on to lock others.
+    """
+    try:
+        await identify(database, rows)
+        await _store(database, rows)
+    except DatabaseConflict:
+        rows = [row for row in rows if row.answer is None]
+        async with database.transaction() as session:
+            ids = sorted({row.message.conversation_id for row in rows})
+            await session.fetch(_SQL["lock_conversations"], ids)
+            for row in rows:
+                row.forget()
+            await identify(session, rows)
+            await _store(session, rows)
+
+
+def _answer_of(row: AcceptRow) -> Accepted:
     if row.answer is None:  # it was erased again and again between two statements
         raise DatabaseConflict("a message vanished while it was looked up")
     return row.answer
 
 
-async def _store(fetcher: _Fetcher, rows: list[_Row]) -> None:
+async def _store(fetcher: Fetcher, rows: list[AcceptRow]) -> None:
     """Insert what is new, then look up what is not; repeat for rows that vanish in between."""
     for _ in range(_MOST_ROUNDS):
         new = [row for row in rows if row.answer is None and not row.is_known]
@@ -77,7 +71,7 @@ async def _store(fetcher: _Fetcher, rows: list[_Row]) -> None:
         await _resolve(fetcher, rows)
 
 
-async def _insert(fetcher: _Fetcher, rows: list[_Row]) -> None:
+async def _insert(fetcher: Fetcher, rows: list[AcceptRow]) -> None:
     messages = [row.message for row in rows]
     inserted = await fetcher.fetch(
         _SQL["insert_messages"],
@@ -94,6 +88,7 @@ async def _insert(fetcher: _Fetcher, rows: list[_Row]) -> None:
         [message.digest if message.message_id is None else None for message in messages],
         [msgspec.json.encode(row.parts).decode() if row.parts else None for row in rows],
         [message.context for message in messages],
+        [row.expected_seq for row in rows],
     )
     by_job = {row.message.job_id: row for row in rows}
     for job_id, seq, previous_seq, epoch, status, accepted_at, unfinished_jobs in inserted:
@@ -113,9 +108,9 @@ async def _insert(fetcher: _Fetcher, rows: list[_Row]) -> None:
         )
 
 
-async def _resolve(fetcher: _Fetcher, rows: list[_Row]) -> None:
+async def _resolve(fetcher: Fetcher, rows: list[AcceptRow]) -> None:
     """Answer for stored messages; a rejected one becomes pending again for the first who asks."""
-    rejected: dict[tuple[str, str], tuple[_Row, str]] = {}
+    rejected: dict[tuple[str, str], tuple[AcceptRow, str]] = {}
     for row, found in await _find(fetcher, rows):
         if found["own_status"] == JobStatus.REJECTED:
             key = (row.message.conversation_id, row.message_id)
@@ -131,7 +126,7 @@ async def _resolve(fetcher: _Fetcher, rows: list[_Row]) -> None:
             row.answer = _answer(AcceptOutcome.DUPLICATE, found, 0)
 
 
-async def _find(fetcher: _Fetcher, rows: list[_Row]) -> list[tuple[_Row, Row]]:
+async def _find(fetcher: Fetcher, rows: list[AcceptRow]) -> list[tuple[AcceptRow, Row]]:
     if not rows:
         return []
     found = await fetcher.fetch(
@@ -142,7 +137,7 @@ async def _find(fetcher: _Fetcher, rows: list[_Row]) -> list[tuple[_Row, Row]]:
     return [(rows[line["ordinal"] - 1], line) for line in found]
 
 
-async def _revive(fetcher: _Fetcher, candidates: list[tuple[_Row, str]]) -> None:
+async def _revive(fetcher: Fetcher, candidates: list[tuple[AcceptRow, str]]) -> None:
     revived = await fetcher.fetch(
         _SQL["revive_messages"],
         [row.message.conversation_id for row, _ in candidates],
@@ -170,64 +165,3 @@ def _answer(outcome: AcceptOutcome, line: Row, unfinished_jobs: int) -> Accepted
         unfinished_jobs=unfinished_jobs,
         conversation_status=line["status"],
     )
-
-
-async def _identify(fetcher: _Fetcher, rows: list[_Row]) -> None:
-    """Settle the message ids and contents of rows that have a digest or parts."""
-    conversation_ids = sorted({row.message.conversation_id for row in rows})
-    await fetcher.fetch(_SQL["lock_conversations"], conversation_ids)
-    latest = await _latest_identities(fetcher, rows)
-    held = await _held_parts(fetcher, conversation_ids)
-    made: dict[tuple[str, str], str] = {}
-    for row, (latest_id, holds) in zip(rows, latest, strict=True):
-        message = row.message
-        key = (message.conversation_id, message.message_id or message.digest or "")
-        known_id = latest_id if holds else made.get(key)
-        if known_id is not None:
-            row.message_id = known_id
-            row.is_known = True
-            continue
-        if message.message_id is None:
-            row.message_id = next_generation(message.digest or "", latest_id)
-        _drop_held_parts(row, held[message.conversation_id])
-        made[key] = row.message_id
-
-
-def _drop_held_parts(row: _Row, held: Held) -> None:
-    parts = row.message.parts
-    if parts:
-        kept, last_message_id = held.split(parts)
-        if not kept and last_message_id is not None:
-            row.message_id = last_message_id
-            row.is_known = True
-            return
-        if len(kept) < len(parts):
-            row.parts = kept
-            row.content = "\n".join(kept)
-    held.add(row.message_id, row.parts or [row.content])
-
-
-async def _latest_identities(fetcher: _Fetcher, rows: list[_Row]) -> list[tuple[str | None, bool]]:
-    """Return for each row the latest message of its identity, and whether that still holds."""
-    latest: list[tuple[str | None, bool]] = [(None, False)] * len(rows)
-    found = await fetcher.fetch(
-        _SQL["latest_identities"],
-        [row.message.conversation_id for row in rows],
-        [row.message.message_id for row in rows],
-        [row.message.digest if row.message.message_id is None else None for row in rows],
-        DIGEST_WINDOW_SECONDS,
-    )
-    for line in found:
-        row = rows[line["ordinal"] - 1]
-        holds = row.message.message_id is not None or line["holds"]
-        latest[line["ordinal"] - 1] = (line["message_id"], holds)
-    return latest
-
-
-async def _held_parts(fetcher: _Fetcher, conversation_ids: list[str]) -> defaultdict[str, Held]:
-    held: defaultdict[str, Held] = defaultdict(Held)
-    for conversation_id, message_id, content, parts in await fetcher.fetch(
-        _SQL["pending_parts"], conversation_ids
-    ):
-        held[conversation_id].add(message_id, _parts.decode(parts) if parts else [content])
-    return held

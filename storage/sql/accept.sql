@@ -10,11 +10,11 @@ with arrived as (
     from unnest(
         $1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[],
         $7::double precision[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-        $13::text[]
+        $13::text[], $14::bigint[]
     ) as t (
         conversation_id, message_id, job_id, sender_id, sender_type, content,
         "timestamp", bot_id, metadata, attachments, digest, parts,
-        context
+        context, expected_seq
     )
 ),
 alone as materialized (
@@ -22,6 +22,12 @@ alone as materialized (
     from (
         select distinct hashtextextended(conversation_id, 0) as key from arrived order by key
     ) as keys
+),
+expected as (
+    select conversation_id, max(expected_seq) as last_seq
+    from arrived
+    where expected_seq is not null
+    group by conversation_id
 ),
 input as (
     select nextval((select pg_get_serial_sequence('messages', 'seq')::regclass)) as seq, a.*
@@ -88,8 +94,14 @@ backlog as materialized (
                 where p.conversation_id = t.conversation_id and p.processed_at is null
                 limit 1000
             ) as pending
-        ) as pending
+        ) as pending,
+        -- Nobody else may have stored a message since the identities of these were looked up.
+        case
+            when t.previous_seq <> e.last_seq then conversation_changed(t.conversation_id)
+            else true
+        end as is_as_expected
     from touched t
+    left join expected e on e.conversation_id = t.conversation_id
 )
 select
     i.job_id::text as job_id,
@@ -104,7 +116,8 @@ select
         as unfinished_jobs
 from inserted i
 join touched t on t.conversation_id = i.conversation_id
-join backlog b on b.conversation_id = i.conversation_id;
+join backlog b on b.conversation_id = i.conversation_id
+where b.is_as_expected;
 
 -- name: find_stored
 -- The message as it is stored, and the job that answers it.
@@ -214,19 +227,32 @@ cross join (select count(*) from alone) as first
 order by t.conversation_id collate "C"
 on conflict (conversation_id) do update set epoch = c.epoch;
 
--- name: latest_identities
--- By message id, or the latest message with the digest. The ids made from a digest are the digest
--- itself and `digest.n`: they stand together in the index of message ids, before `digest/`.
+-- name: identities
+-- By message id, or the latest message with the digest; and, once for each conversation, what is
+-- pending there. The ids made from a digest are the digest itself and `digest.n`: they stand
+-- together in the index of message ids, before `digest/`.
 select
-    w.ordinal,
+    w.conversation_id,
+    coalesce(c.last_seq, 0) as last_seq,
     found.message_id,
-    (
-        coalesce(answering.status, own.status) in ('queued', 'processing')
-        or found.accepted_at > now() - make_interval(secs => $4::double precision)
-    ) as holds
-from unnest($1::text[], $2::text[], $3::text[]) with ordinality
-    as w (conversation_id, message_id, digest, ordinal)
-cross join lateral (
+    coalesce(
+        found.message_id = w.message_id
+        or coalesce(answering.status, own.status) in ('queued', 'processing')
+        or found.accepted_at > now() - make_interval(secs => $4::double precision),
+        false
+    ) as holds,
+    case when w.is_first then (
+        select json_agg(json_build_array(p.message_id, p.content, p.parts) order by p.seq)::text
+        from messages p
+        where p.conversation_id = w.conversation_id and p.processed_at is null
+    ) end as pending
+from (
+    select t.*, row_number() over (partition by conversation_id order by ordinal) = 1 as is_first
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+        as t (conversation_id, message_id, digest, ordinal)
+) as w
+left join conversations c on c.conversation_id = w.conversation_id
+left join lateral (
     select m.message_id, m.job_id, m.accepted_at
     from messages m
     where m.conversation_id = w.conversation_id
@@ -235,12 +261,7 @@ cross join lateral (
         and (m.message_id = w.message_id or m.digest = w.digest)
     order by m.seq desc
     limit 1
-) as found
-join jobs own on own.id = found.job_id
-left join jobs answering on answering.id = own.superseded_by;
-
--- name: pending_parts
-select m.conversation_id, m.message_id, m.content, m.parts::text as parts
-from messages m
-where m.conversation_id = any ($1::text[]) and m.processed_at is null
-order by m.conversation_id, m.seq;
+) as found on true
+left join jobs own on own.id = found.job_id
+left join jobs answering on answering.id = own.superseded_by
+order by w.ordinal;

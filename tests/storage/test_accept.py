@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import cast
 
 import pytest
 
-from storage.postgres import Database
-from storage.records import AcceptOutcome, FencedOutcome, JobStatus
+from storage.accept import accept_messages
+from storage.postgres import Database, Row, Session, queries
+from storage.records import Accepted, AcceptOutcome, FencedOutcome, JobStatus, NewMessage
 from storage.writer import StorageWriter
 from tests.storage.client import (
     Client,
@@ -289,3 +293,76 @@ async def test_a_key_is_stronger_than_the_parts(client: Client) -> None:
     await client.accept_one(message("c1", None, digest="d", content="a\nb", parts=["a", "b"]))
     again = await client.accept_one(message("c1", "key", content="b", parts=["b"]))
     assert (again.outcome, again.job_id) == (DUPLICATE, first.job_id)
+
+
+class Interrupted:
+    """A database in which something happens right after a message has been looked up."""
+
+    def __init__(self, database: Database, happens: Callable[[], Awaitable[object]]) -> None:
+        self._database = database
+        self._happens = happens
+        self.transactions = 0
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Row]:
+        found = await self._database.fetch(sql, *arguments)
+        if sql == queries("accept")["identities"]:
+            await self._happens()
+        return found
+
+    def transaction(self) -> AbstractAsyncContextManager[Session]:
+        self.transactions += 1
+        return self._database.transaction()
+
+
+async def accept_interrupted(
+    database: Database, happens: Callable[[], Awaitable[object]], *messages: NewMessage
+) -> tuple[list[Accepted], int]:
+    """What became of the messages, and how many transactions it took that lock first."""
+    interrupted = Interrupted(database, happens)
+    answers = await accept_messages(cast(Database, interrupted), list(messages))
+    return answers, interrupted.transactions
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_what_another_writer_stores_meanwhile_is_seen(
+    client: Client, database: Database, is_known: bool
+) -> None:
+    if is_known:
+        await client.owned_job("c1", "m1")
+    other = message("c1", None, digest="d1", content="a", parts=["a"])
+    (answer, untouched), locked = await accept_interrupted(
+        database,
+        lambda: client.accept_one(other),
+        message("c1", None, digest="d2", content="a\nb", parts=["a", "b"]),
+        message("c2", None, digest="d2", content="a\nb", parts=["a", "b"]),
+    )
+    assert (answer.outcome, answer.content) == (ACCEPTED, "b")
+    assert (untouched.outcome, untouched.content) == (ACCEPTED, "a\nb")
+    assert locked == 1
+
+
+async def test_the_same_message_that_another_writer_stores_meanwhile_is_a_duplicate(
+    client: Client, database: Database
+) -> None:
+    same = message("c1", None, digest="d1", content="a", parts=["a"])
+    (answer,), _ = await accept_interrupted(
+        database,
+        lambda: client.accept_one(same),
+        message("c1", None, digest="d1", content="a", parts=["a"]),
+    )
+    assert (answer.outcome, answer.job_id) == (DUPLICATE, same.job_id)
+    assert await rows(database, "select count(*) from messages") == [(1,)]
+
+
+async def test_nothing_is_locked_first_where_nothing_happens_meanwhile(
+    client: Client, database: Database
+) -> None:
+    await client.owned_job("c1", "m1")
+    answers, locked = await accept_interrupted(
+        database,
+        lambda: asyncio.sleep(0),
+        message("c1", None, digest="d1", content="a", parts=["a"]),
+        message("c1", "key", content="a\nb", parts=["a", "b"]),
+    )
+    assert [(each.outcome, each.content) for each in answers] == [(ACCEPTED, "a"), (ACCEPTED, "b")]
+    assert locked == 0
