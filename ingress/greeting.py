@@ -41,6 +41,8 @@ def greeting(settings: Settings, made_tokens: Mapping[str, str]) -> str:
     lines += [
         _FIRST_MESSAGE.format(url=url, token=token),
         "",
+        "",
+        "Or chat with the bot: .venv/bin/chat-orchestrator chat",
         "Hosts, leases, queues: make status. Ctrl-C stops everything.",
     ]
     return "\n".join(lines)

@@ -168,6 +168,8 @@ async def _start_servers(
     stack.push_async_callback(asyncio.to_thread, servers.stop)
     await asyncio.to_thread(servers.start)
     stack.push_async_callback(_finish, asyncio.create_task(_watch(servers, stop)), stop)
+    if settings.ray_address is not None and servers.database_url is not None:
+        _log.warning("Other machines of the Ray cluster do not reach this machine's PostgreSQL")
     found = {"database_url": servers.database_url, "redis_url": servers.redis_url}
     return settings.model_copy(
         update={name: SecretStr(url) for name, url in found.items() if url is not None}

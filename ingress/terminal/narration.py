@@ -45,8 +45,8 @@ class Line:
 
 
 def job_name(job_id: str) -> str:
-    """Return the beginning of a job's id: enough to tell the turns of a chat apart."""
-    return printable(job_id)[:_SHORT_ID]
+    """Return the end of a job's id, which tells turns apart: the beginning is the time."""
+    return printable(job_id)[-_SHORT_ID:]
 
 
 def trouble(text: str) -> Line:

@@ -13,8 +13,8 @@ from aiohttp import web
 
 TOKEN = "messages-token-0123"
 
-JOB_1 = "11111111-2222-3333-4444-555555555555"
-JOB_2 = "22222222-2222-3333-4444-555555555555"
+JOB_1 = "01a204fc-2257-7e8d-a0d3-004311111111"
+JOB_2 = "01a204fc-2257-7e8d-a0d3-004322222222"
 
 
 def answered(text: str, **fields: Any) -> dict[str, Any]:
