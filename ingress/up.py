@@ -235,7 +235,9 @@ def api_url_of(settings: Settings) -> str:
 
 def _cluster(settings: Settings) -> Cluster:
     """Import the actors late: Ray takes a second, and its environment must be set before."""
-    prepare_ray_environment(make_token=True, is_local=settings.ray_address is None)
+    # A cluster that is there already has a token, which Ray may find in a file of its own.
+    is_local = settings.ray_address is None
+    prepare_ray_environment(make_token=is_local, is_local=is_local)
     return cast("Cluster", importlib.import_module("actors.remote"))
 
 

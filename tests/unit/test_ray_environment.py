@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import pytest
 
 from actors.ray_environment import prepare_ray_environment
+from ingress import up
+from storage.settings import Settings
 
 VARIABLES = {
     "RAY_worker_niceness",
@@ -40,6 +43,15 @@ def test_a_token_is_asked_for_always_and_made_where_there_is_none() -> None:
 def test_none_is_made_beside_a_file_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "token")
     assert prepare_ray_environment(make_token=True) is None
+
+
+def test_a_token_is_made_only_by_those_who_start_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of one that is there Ray may know it from ~/.ray/auth_token, which a variable would overrule.
+    monkeypatch.setattr(importlib, "import_module", lambda name: name)
+    up._cluster(Settings(ray_address="192.0.2.1:6379", _env_file=None))
+    assert "RAY_AUTH_TOKEN" not in os.environ
+    up._cluster(Settings(_env_file=None))
+    assert os.environ["RAY_AUTH_TOKEN"]
 
 
 def test_a_local_cluster_is_bound_to_this_machine_unless_told_otherwise(
