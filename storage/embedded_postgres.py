@@ -44,6 +44,8 @@ _FLAGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "100",
+    # Twice the default: what some thousand active conversations touch of the indexes fits in.
+    "shared_buffers": "256MB",
     "timezone": "UTC",
     # What people write does not belong in a log, and PostgreSQL quotes it in its errors.
     "log_min_error_statement": "panic",
