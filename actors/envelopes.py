@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from actors.cluster_link import HostAddress
 from actors.codec import Envelope, EnvelopeKind
+from actors.expectations import Expectation
 from storage.records import Accepted, AcceptOutcome, NewMessage, StoredMessage
 from storage.redis_lease import LeaseHolder
 
-__all__ = ["address_of", "envelope_of", "erased"]
+__all__ = ["address_of", "envelope_of", "erased", "poke_for"]
 
 
 def envelope_of(
@@ -23,6 +26,19 @@ def envelope_of(
         message=_stored(message, accepted) if is_new else None,
         reply_to=reply_to,
         hears_start=hears_start,
+    )
+
+
+def poke_for(waiting: Sequence[Expectation], reply_to: str) -> Envelope:
+    """Return what tells a host that these wait for one message, stored some time ago."""
+    conversation_id, message_id = waiting[0].key
+    return Envelope(
+        conversation_id=conversation_id,
+        kind=EnvelopeKind.POKE,
+        epoch=waiting[0].epoch,
+        message_id=message_id,
+        reply_to=reply_to,
+        hears_start=any(it.hears_start for it in waiting),
     )
 
 

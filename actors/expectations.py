@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from actors.outcome import Outcome, OutcomeKind
+from actors.router import RoutingTable
 
 __all__ = ["Expectation", "Expectations"]
 
@@ -135,3 +136,16 @@ class Expectations:
         """Give an outcome to all who wait for its message."""
         for expectation in self._waiting.get((outcome.conversation_id, outcome.message_id), ()):
             expectation.put(outcome)
+
+    def misrouted(self, table: RoutingTable) -> list[list[Expectation]]:
+        """Return those whose conversation has another host than they were routed to, by message."""
+        moved: dict[_Key, list[Expectation]] = {}
+        for expectation in self:
+            if not expectation.is_routed or expectation.checked_version == table.version:
+                continue
+            target = table.host_of(expectation.key[0])
+            if target and target.owner != expectation.routed_to:
+                moved.setdefault(expectation.key, []).append(expectation)
+            else:
+                expectation.checked_version = table.version
+        return list(moved.values())

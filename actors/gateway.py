@@ -10,36 +10,32 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 
+from actors.acceptance import Acceptance
 from actors.admission import Admission
 from actors.cluster_view import ClusterView
 from actors.codec import (
     Envelope,
     EnvelopeKind,
     decode_cluster_report,
-    decode_outcomes,
 )
-from actors.envelopes import address_of, envelope_of, erased
+from actors.envelopes import address_of, envelope_of, erased, poke_for
 from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
-from actors.outcome import OutcomeKind
-from actors.ports import Directory, Overloaded, PeerUnavailable, StorageUnavailable
+from actors.outcome import Outcome, OutcomeKind
+from actors.outcome_listener import OutcomeListener
+from actors.ports import Directory, PeerUnavailable
 from actors.writer_health import healthy_writers
 from actors.writer_link import WriterLink
-from storage.codec import StorageFailure
 from storage.metric_types import Figures, figures_of
 from storage.metrics import (
-    ACCEPTED_MESSAGES,
-    DUPLICATE_MESSAGES,
     INGRESS,
     MESSAGES_IN_FLIGHT,
-    REFUSED_MESSAGES,
     decode_figures,
 )
 from storage.process_watch import Exporter, watch_process
-from storage.records import Accepted, AcceptOutcome, NewMessage
+from storage.records import Accepted, NewMessage
 from storage.redis_lease import LeaseHolder
 from storage.settings import Settings
 from storage.tasks import end_task, keep_running
@@ -48,12 +44,9 @@ __all__ = ["Gateway"]
 
 log = structlog.get_logger()
 
-ACCEPT_SECONDS = 5.0
-"""After so long without word from the database nobody knows whether a message is stored."""
 UNDECIDED = frozenset({OutcomeKind.STARTED, OutcomeKind.LOCKED})
 REROUTE_INTERVAL_SECONDS = 0.25
 RETRY_SECONDS = 0.5
-FETCH_TIMEOUT_SECONDS = 15.0
 WATCH_TIMEOUT_SECONDS = 5.0
 """The supervisor answers within one second if it is there."""
 READY_SECONDS = 60.0
@@ -71,7 +64,6 @@ class Gateway:
         self._ingress_id = f"ingress-{uuid.uuid4().hex[:12]}"
         self._view = ClusterView()
         self._expectations = Expectations()
-        self._accepting = 0
         self._writer = WriterLink(directory, lambda: self._view.table, self._busyness)
         self._hosts = HostLink(directory, lambda: self._view.table, self._busyness)
         self._admission = Admission(
@@ -81,9 +73,12 @@ class Gateway:
             settings.max_in_flight,
             settings.host_max_busy,
         )
+        self._acceptance = Acceptance(self._writer, self._admission)
         self._on_word_of_job: Callable[[str], None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listening: set[str] = set()
+        self._listener = OutcomeListener(
+            directory, self._ingress_id, lambda: self._view.table, self._hear
+        )
         self._serving = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -96,7 +91,7 @@ class Gateway:
 
     def figures(self) -> Figures:
         """Return what the metrics of this process hold."""
-        MESSAGES_IN_FLIGHT.set(self._accepting + len(self._expectations))
+        MESSAGES_IN_FLIGHT.set(self._acceptance.under_way + len(self._expectations))
         return figures_of(INGRESS)
 
     def figures_of_all(self) -> dict[str, Figures]:
@@ -110,7 +105,7 @@ class Gateway:
     async def start(self) -> None:
         """Wait until the cluster serves. Raises ``TimeoutError`` after ``READY_SECONDS``."""
         self._spawn(keep_running("watch", self._watch))
-        self._spawn(keep_running("reroute", self._reroute))
+        self._spawn(keep_running("reroute", self._follow_routing))
         async with asyncio.timeout(READY_SECONDS):
             await self._serving.wait()
 
@@ -129,40 +124,7 @@ class Gateway:
 
     async def accept(self, message: NewMessage) -> Accepted:
         """Store a message. Raises ``StorageUnavailable`` or ``Overloaded``."""
-        try:
-            accepted = await self._store(message)
-        except Overloaded:
-            REFUSED_MESSAGES.add("overloaded")
-            raise
-        except StorageUnavailable:
-            REFUSED_MESSAGES.add("storage_unavailable")
-            raise
-        if accepted.outcome is AcceptOutcome.REFUSED:
-            REFUSED_MESSAGES.add("not_storable")
-        elif accepted.outcome is AcceptOutcome.DUPLICATE:
-            DUPLICATE_MESSAGES.add()
-        else:
-            ACCEPTED_MESSAGES.add()
-        return accepted
-
-    async def _store(self, message: NewMessage) -> Accepted:
-        self._admission.check(message, self._accepting)
-        self._accepting += 1
-        try:
-            async with asyncio.timeout(ACCEPT_SECONDS):
-                result = await self._writer.call(message)
-        except TimeoutError:
-            raise StorageUnavailable("the database did not answer in time") from None
-        finally:
-            self._accepting -= 1
-        if result is StorageFailure.OVERLOADED:
-            raise Overloaded("too many messages wait for the database")
-        if not isinstance(result, Accepted):
-            raise StorageUnavailable("the database did not answer")
-        if result.outcome is AcceptOutcome.DUPLICATE and result.job_id == message.job_id:
-            # Stored by a first try of the writer whose outcome it did not learn.
-            return msgspec.structs.replace(result, outcome=AcceptOutcome.REVIVED)
-        return result
+        return await self._acceptance.accept(message)
 
     def expect(
         self, conversation_id: str, message_id: str, *, hears_start: bool = False
@@ -241,7 +203,7 @@ class Gateway:
         return self._view.describe_actors()
 
     def _busyness(self) -> float:
-        return (self._accepting + len(self._expectations)) / MANY_WAITING
+        return (self._acceptance.under_way + len(self._expectations)) / MANY_WAITING
 
     def _notify(self, envelope: Envelope) -> None:
         """Send something that nobody waits for an answer to."""
@@ -280,55 +242,19 @@ class Gateway:
             self._view.update(decode_cluster_report(answer))
             if self.is_serving:
                 self._serving.set()
-            for host in self._view.table.hosts:
-                if host.name not in self._listening:
-                    self._listening.add(host.name)
-                    self._spawn(keep_running("listen", partial(self._listen, host.name)))
+            for host in self._listener.unheard():
+                self._spawn(keep_running("listen", partial(self._listener.listen, host)))
 
-    async def _listen(self, host: str) -> None:
-        """Hear what a host has to tell.
+    def _hear(self, host: str, outcome: Outcome) -> None:
+        self._expectations.tell(outcome)
+        if self._on_word_of_job is not None and outcome.job_id is not None:
+            self._on_word_of_job(outcome.job_id)
+        if outcome.kind not in UNDECIDED:
+            self._admission.note_decided(host, outcome.conversation_id)
 
-        One that has left the routing table may still be ending turns: it is heard as long as it
-        answers.
-        """
-        while True:
-            try:
-                async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
-                    outcomes = await self._directory.host(host).next_outcomes(self._ingress_id)
-            except (PeerUnavailable, TimeoutError):
-                if not any(it.name == host for it in self._view.table.hosts):
-                    break
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            for outcome in decode_outcomes(outcomes):
-                self._expectations.tell(outcome)
-                if self._on_word_of_job is not None and outcome.job_id is not None:
-                    self._on_word_of_job(outcome.job_id)
-                if outcome.kind not in UNDECIDED:
-                    self._admission.note_decided(host, outcome.conversation_id)
-        self._listening.discard(host)
-
-    async def _reroute(self) -> None:
+    async def _follow_routing(self) -> None:
         """Hand what is waited for to its host again, where that host is another one by now."""
         while True:
             await asyncio.sleep(REROUTE_INTERVAL_SECONDS)
-            table = self._view.table
-            moved: dict[tuple[str, str], list[Expectation]] = {}
-            for expectation in self._expectations:
-                if not expectation.is_routed or expectation.checked_version == table.version:
-                    continue
-                target = table.host_of(expectation.key[0])
-                if target and target.owner != expectation.routed_to:
-                    moved.setdefault(expectation.key, []).append(expectation)
-                else:
-                    expectation.checked_version = table.version
-            for (conversation_id, message_id), waiting in moved.items():
-                envelope = Envelope(
-                    conversation_id=conversation_id,
-                    kind=EnvelopeKind.POKE,
-                    epoch=waiting[0].epoch,
-                    message_id=message_id,
-                    reply_to=self._ingress_id,
-                    hears_start=any(it.hears_start for it in waiting),
-                )
-                await self._send(envelope, waiting)
+            for waiting in self._expectations.misrouted(self._view.table):
+                await self._send(poke_for(waiting, self._ingress_id), waiting)

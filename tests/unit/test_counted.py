@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from actors.acceptance import Acceptance
+from actors.admission import Admission
 from actors.conversation.effects import CommitTurn
 from actors.conversation.events import Event, Fate, LeaseLost
 from actors.gateway import Gateway
@@ -16,6 +18,7 @@ from actors.ports import Directory, Overloaded, StorageUnavailable
 from actors.resources import Resources
 from actors.seat import MAX_JOBS, Seat
 from actors.turn_work import _note_end
+from actors.writer_link import WriterLink
 from storage.metric_types import Counter
 from storage.metrics import (
     ACCEPTED_MESSAGES,
@@ -74,23 +77,27 @@ async def test_a_message_is_counted_by_what_became_of_it(
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gateway = Gateway(cast("Directory", None), Settings(_env_file=None))
+    acceptance = Acceptance(cast("WriterLink", None), cast("Admission", None))
 
     async def store(message: NewMessage) -> Accepted:
         if isinstance(stored, Exception):
             raise stored
         return accepted(stored)
 
-    monkeypatch.setattr(gateway, "_store", store)
+    monkeypatch.setattr(acceptance, "_store", store)
     rise, others = Rise(counter, reason), [Rise(ACCEPTED_MESSAGES), Rise(DUPLICATE_MESSAGES)]
     message = cast("NewMessage", None)
     if isinstance(stored, Exception):
         with pytest.raises(type(stored)):
-            await gateway.accept(message)
+            await acceptance.accept(message)
     else:
-        await gateway.accept(message)
+        await acceptance.accept(message)
     assert int(rise) == 1
     assert sum(map(int, others)) == (counter is not REFUSED_MESSAGES)
+
+
+async def test_nothing_is_in_flight_in_a_new_gateway() -> None:
+    gateway = Gateway(cast("Directory", None), Settings(_env_file=None))
     assert gateway.figures()[MESSAGES_IN_FLIGHT.name] == {"": [0]}
 
 
