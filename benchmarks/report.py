@@ -50,6 +50,7 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write ``RESULTS.md`` and the chart."""
+        folder.mkdir(parents=True, exist_ok=True)
         if self._curves:
             draw_chart(self._curves, folder / CHART)
         folder.joinpath("RESULTS.md").write_text(self.as_markdown())
