@@ -58,6 +58,10 @@ class HostLoad:
         """See ``storage.pace``; who waits for an AI has nothing under way here."""
         return (self.busy - self.calling) / MANY_BUSY
 
+    def crowding(self) -> float:
+        """How many conversations have work, as a share of very many."""
+        return self.busy / MANY_BUSY
+
     def note(self, seat: Seat) -> None:
         """Take in how a conversation is now."""
         self._replace(seat.conversation_id, _share_of(seat.conversation))

@@ -49,10 +49,10 @@ class Runner:
         self.resources = resources
         redis = resources.redis
         self.states = StateSaver(
-            redis.states if redis is not None else None, resources.owner, self.load.busyness
+            redis.states if redis is not None else None, resources.owner, self.load.crowding
         )
         activation = Activation(resources, self.policies, self._limits.waiting_messages)
-        turns = TurnWork(resources)
+        turns = TurnWork(resources, self.load)
         self._trials = turns.trials
         deliveries = DeliveryWork(resources)
         self._performers: dict[type[fx.Effect], _Performer] = {

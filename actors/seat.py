@@ -22,6 +22,7 @@ class Seat:
         "callers",
         "conversation",
         "elsewhere_seconds",
+        "held_start",
         "hops",
         "last_message_id",
         "last_message_timestamp",
@@ -29,6 +30,7 @@ class Seat:
         "tasks",
         "timer",
         "timer_at",
+        "turn_began_at",
         "write_order",
     )
 
@@ -44,6 +46,9 @@ class Seat:
         self.timer_at = 0.0
         self.write_order: asyncio.Task[None] | None = None
         """The latest task that marks a turn's start; what follows in the database waits for it."""
+        self.held_start: asyncio.Future[bool] | None = None
+        """Ends the waiting of such a task, and says whether what it is about to write is needed."""
+        self.turn_began_at = 0.0
         self.release: asyncio.Task[None] | None = None
         """Gives the lease back; the next host is told when that is done."""
         self.hops = 0
@@ -68,6 +73,26 @@ class Seat:
         if len(spent) >= MAX_JOBS and job_id not in spent:
             del spent[next(iter(spent))]
         spent[job_id] = spent.get(job_id, 0.0) + seconds
+
+    async def hold(self, seconds: float) -> bool:
+        """Wait for ``end_holding``; True when the time is over before."""
+        loop = asyncio.get_running_loop()
+        held = self.held_start = loop.create_future()
+        timer = loop.call_later(seconds, self.end_holding, True)
+        try:
+            return bool(await held)
+        finally:
+            timer.cancel()
+            if self.held_start is held:
+                self.held_start = None
+
+    def end_holding(self, is_needed: bool) -> bool:
+        """Let go on what is held; return whether anything was."""
+        held = self.held_start
+        if held is None or held.done():
+            return False
+        held.set_result(is_needed)
+        return True
 
     def stop(self) -> None:
         """Cancel all that is under way."""

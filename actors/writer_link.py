@@ -27,7 +27,6 @@ __all__ = ["WriterLink"]
 
 MAX_BATCH = 500
 MAX_QUEUED = 20_000
-PATIENCE_SECONDS = 0.03
 MAX_CALLS = 4
 """To one writer at a time: one that waits for locked rows holds the others up for seconds."""
 CALL_TIMEOUT_SECONDS = 30.0
@@ -51,29 +50,17 @@ class WriterLink:
         self._busyness = busyness
         self._batchers: dict[tuple[str, bool], Batcher[Operation, Result]] = {}
 
-    async def call(self, operation: Operation, *, is_awaited: bool = True) -> Result:
-        """Have one operation done. Never raises for trouble: see ``StorageFailure``.
-
-        One that nothing waits for goes with the next that something waits for, or after
-        ``PATIENCE_SECONDS``: a call of its own would cost as much as all the rest of a turn.
-        """
+    async def call(self, operation: Operation) -> Result:
+        """Have one operation done. Never raises for trouble: see ``StorageFailure``."""
         writer = self._table().writer_of(operation.conversation_id)
         if writer is None:
             return StorageFailure.UNAVAILABLE
+        batcher = self._batcher(writer, is_ordered=isinstance(operation, NewMessage))
         try:
-            batcher = self._batcher(writer, is_ordered=isinstance(operation, NewMessage))
-            (result,) = await batcher.submit(
-                [operation], patience_seconds=0.0 if is_awaited else PATIENCE_SECONDS
-            )
+            (result,) = await batcher.submit([operation])
         except QueueFull:
             return StorageFailure.OVERLOADED
         return result
-
-    def hurry(self, conversation_id: str) -> None:
-        """Have that go now which was asked for a conversation and not awaited."""
-        writer = self._table().writer_of(conversation_id)
-        if writer is not None and (batcher := self._batchers.get((writer, False))) is not None:
-            batcher.hurry()
 
     def _batcher(self, writer: str, *, is_ordered: bool) -> Batcher[Operation, Result]:
         batcher = self._batchers.get((writer, is_ordered))

@@ -19,18 +19,16 @@ async def write(
     writer: WriterLink,
     operation: Operation,
     until: Callable[[], float],
-    *,
-    is_awaited: bool = True,
 ) -> Result | None:
     """Have ``operation`` done, as often as it takes; None when ``until()`` has passed.
 
     ``until`` gives the end of the owner's trust in its lease (monotonic seconds): while the
     database is away a turn waits, and commits when it is back, for as long as it is its owner.
-    ``is_awaited``: see ``WriterLink.call``. Repeating is safe: every operation is idempotent.
+    Repeating is safe: every operation is idempotent.
     """
     pause = FIRST_PAUSE_SECONDS
     while True:
-        result = await writer.call(operation, is_awaited=is_awaited)
+        result = await writer.call(operation)
         if not isinstance(result, StorageFailure):
             return result
         if time.monotonic() >= until():

@@ -82,8 +82,6 @@ class Batcher(Generic[Item, Answer]):
         self._workers: set[asyncio.Task[None]] = set()
         self._is_collecting = False
         """Whether one of the workers is about to take what is queued."""
-        self._is_due = False
-        """Whether anything queued is not to wait for company any more."""
 
     @property
     def queued(self) -> int:
@@ -96,13 +94,10 @@ class Batcher(Generic[Item, Answer]):
         is_heavy = self._weigh is not None and self._queued_weight * 2 >= self._max_queued_weight
         return is_heavy or self._queued * 2 >= self._max_queued
 
-    async def submit(
-        self, items: Sequence[Item], *, patience_seconds: float = 0.0, is_urgent: bool = False
-    ) -> list[Answer]:
+    async def submit(self, items: Sequence[Item], *, is_urgent: bool = False) -> list[Answer]:
         """Have ``items`` flushed and return their answers. Raises ``QueueFull``.
 
-        For ``patience_seconds`` they may wait for others that are to go at once. Urgent ones, and
-        all that is queued with them, are not held back.
+        Urgent ones, and all that is queued with them, are not held back.
         """
         if not items:
             return []
@@ -120,32 +115,20 @@ class Batcher(Generic[Item, Answer]):
         self._queued_weight += weight
         if is_urgent or self._queued >= self._max_batch:
             self._released.set()
-        if patience_seconds <= 0 or self._queued >= self._max_batch:
-            self.hurry()
-            await submission.done
-            return submission.answers
-        timer = asyncio.get_running_loop().call_later(patience_seconds, self.hurry)
-        try:
-            await submission.done
-        finally:
-            timer.cancel()
-        return submission.answers
-
-    def hurry(self) -> None:
-        """Have go what is queued and waits for company."""
-        self._is_due = bool(self._queue)
         self._collect()
+        await submission.done
+        return submission.answers
 
     async def drain(self) -> None:
         """Wait until nothing is queued or being flushed."""
-        self.hurry()
+        self._collect()
         while self._workers:
             await asyncio.wait(self._workers)
 
     def _collect(self) -> None:
         """Have what is queued taken, unless it will be, or enough batches are under way."""
         has_room = len(self._workers) < self._max_under_way
-        if not self._is_due or self._is_collecting or not has_room:
+        if not self._queue or self._is_collecting or not has_room:
             return
         self._is_collecting = True
         worker = asyncio.create_task(self._work())
@@ -159,7 +142,7 @@ class Batcher(Generic[Item, Answer]):
                 self._is_collecting = False
                 self._collect()
                 await self._flush_batch(shares, batch)
-                if not self._is_due or self._is_collecting:
+                if not self._queue or self._is_collecting:
                     return
                 self._is_collecting = True
         except BaseException:  # it was cancelled, say: nobody may wait for ever
@@ -168,7 +151,6 @@ class Batcher(Generic[Item, Answer]):
                 self._queue.popleft().fail(asyncio.CancelledError())
             self._queued = 0
             self._queued_weight = 0
-            self._is_due = False
             raise
         finally:
             worker = asyncio.current_task()
@@ -223,7 +205,6 @@ class Batcher(Generic[Item, Answer]):
         self._queued_weight -= weight
         if self._queued < self._max_batch:
             self._released.clear()
-        self._is_due = self._is_due and bool(self._queue)
         return shares, batch
 
     def _bearable(self, weights: list[int], start: int, end: int, weight: int) -> tuple[int, int]:

@@ -70,6 +70,8 @@ class TurnCommit(Record, frozen=True):
     """How often the turn was begun."""
     error: str | None = None
     """Why the turn failed, for a person."""
+    began_seconds_ago: float = 0.0
+    """When its start was not written by itself: how long ago that was."""
 
 
 class MessageSettlement(Record, frozen=True):

@@ -51,6 +51,7 @@ async def commit_turns(database: Database, commits: list[TurnCommit]) -> list[Fe
         *_action_columns(commits),
         [commit.attempts for commit in commits],
         [commit.error for commit in commits],
+        [commit.began_seconds_ago for commit in commits],
     )
     return _outcomes(rows)
 

@@ -168,12 +168,13 @@ with input as (
         $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::double precision[],
         $14::text[], $15::text[], $16::text[], $17::text[], $18::double precision[], $19::text[],
         $20::double precision[], $21::text[], $22::boolean[], $34::integer[], $35::text[],
-        $23::integer[]
+        $36::double precision[], $23::integer[]
     ) with ordinality as t (
         conversation_id, epoch, job_id, status, reason, first_position, reply,
         conversation_status, context_start, owner, lock_id, lease_kind, owner_ttl_seconds,
         bot_id, ai_response, extracted_actions, intent, confidence, model_used,
-        ai_processing_time_ms, delivery_body, delivering, attempts, error, message_count, turn
+        ai_processing_time_ms, delivery_body, delivering, attempts, error,
+        began_seconds_ago, message_count, turn
     )
 ),
 input_message as (
@@ -201,7 +202,7 @@ job as materialized (
     from owned o
     join input i on i.conversation_id = o.conversation_id
     cross join lateral (
-        select j.id, j.status, j.committed_at, j.epoch
+        select j.id, j.status, j.committed_at, j.epoch, j.created_at, j.started_at
         from jobs j
         where j.id = i.job_id and j.conversation_id = i.conversation_id
         for no key update
@@ -227,6 +228,10 @@ judged as materialized (
         -- What stands in the context after this turn.
         i.first_position + i.message_count - 1 + (i.reply is not null)::integer as last_position,
         i.delivery_body is not null and i.status <> 'cancelled' as is_delivered,
+        coalesce(
+            j.started_at,
+            greatest(j.created_at, clock_timestamp() - make_interval(secs => i.began_seconds_ago))
+        ) as began_at,
         case
             when j.committed_at is not null and j.epoch = i.epoch then 'already'
             when o.epoch is distinct from i.epoch then 'fenced'
@@ -290,9 +295,8 @@ committed as (
         confidence = d.confidence,
         model_used = d.model_used,
         ai_processing_time_ms = d.ai_processing_time_ms,
-        started_at = coalesce(j.started_at, clock_timestamp()),
-        queue_time_ms = 1000
-            * extract(epoch from coalesce(j.started_at, clock_timestamp()) - j.created_at),
+        started_at = d.began_at,
+        queue_time_ms = 1000 * extract(epoch from d.began_at - j.created_at),
         committed_at = clock_timestamp(),
         finished_at = case when not d.is_delivered then clock_timestamp() end,
         dead_letter_at = case when d.status = 'failed' then clock_timestamp() end,
