@@ -19,6 +19,7 @@ import actors.platform
 import actors.router
 import actors.runner
 import actors.sweeper
+import actors.turn_work
 import storage.redis_channels
 import storage.writer
 from actors.conversation import Limits
@@ -86,6 +87,8 @@ def product_in_simulation(
             (storage.redis_channels, "Redis", listeners_of(store)),
             (storage.writer, "_WRITES", simulated_writes()),
             (actors.sweeper, "find_stuck", _find_none),
+            # So that starts are held in every other seed, though few conversations have work.
+            (actors.turn_work, "MANY_BUSY", 0 if seed % 2 else actors.turn_work.MANY_BUSY),
             (actors.ai, "open_transport", _no_transport),
             (actors.platform, "open_transport", _no_transport),
             (actors.ai, "post_json", services.post_json),

@@ -188,36 +188,3 @@ async def test_what_does_not_fit_into_a_batch_goes_beside_it_where_that_is_allow
     assert batches == [[1, 2], [3]]
     gate.set()
     assert await task == [1, 2, 3]
-
-
-async def test_what_may_wait_goes_with_the_next_that_may_not() -> None:
-    sink = Sink()
-    sink.gate.set()
-    subject = batcher(sink)
-    patient = asyncio.create_task(subject.submit([1], patience_seconds=3600))
-    await asyncio.sleep(0)
-    assert subject.queued == 1
-    await subject.submit([2])
-    assert await patient == ["answer 1"]
-    assert sink.batches == [[1, 2]]
-
-
-async def test_what_may_wait_does_not_go_because_a_batch_has_ended() -> None:
-    sink = Sink()
-    subject = batcher(sink)
-    first = asyncio.create_task(subject.submit([1]))
-    await sink.entered.wait()
-    patient = asyncio.create_task(subject.submit([2], patience_seconds=3600))
-    sink.gate.set()
-    await first
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert sink.batches == [[1]]
-    subject.hurry()
-    assert await patient == ["answer 2"]
-
-
-async def test_what_may_wait_goes_when_its_patience_is_over() -> None:
-    sink = Sink()
-    sink.gate.set()
-    assert await batcher(sink).submit([1], patience_seconds=0.01) == ["answer 1"]

@@ -248,6 +248,38 @@ async def test_a_commit_writes_the_whole_turn(client: Client, database: Database
     assert conversation["last_message_id"] == "m2"
 
 
+@pytest.mark.parametrize("is_started", [False, True])
+async def test_a_turn_whose_start_was_not_written_began_when_its_commit_says(
+    client: Client, database: Database, is_started: bool
+) -> None:
+    job_id = (await client.accept_one(message("c1", "m1"))).job_id
+    await client.claim(claim("c1"))
+    await database.fetch("update jobs set created_at = created_at - interval '10 seconds'")
+    if is_started:
+        assert await client.do(turn("c1", job_id, "m1")) is DONE
+    before = await database.fetch_one("select started_at from jobs")
+    assert await client.do(commit("c1", job_id, "m1", began_seconds_ago=2.0)) is DONE
+    (job,) = await database.fetch(
+        """select started_at, queue_time_ms,
+        extract(epoch from committed_at - started_at)::double precision as turn_seconds from jobs"""
+    )
+    if is_started:
+        assert before is not None
+        assert job["started_at"] == before["started_at"]
+        assert job["queue_time_ms"] >= 10_000
+    else:
+        assert job["turn_seconds"] == pytest.approx(2.0, abs=0.1)
+        assert 8_000 <= job["queue_time_ms"] < 10_000
+
+
+async def test_a_turn_began_after_its_message_came(client: Client, database: Database) -> None:
+    job_id = (await client.accept_one(message("c1", "m1"))).job_id
+    await client.claim(claim("c1"))
+    assert await client.do(commit("c1", job_id, "m1", began_seconds_ago=3_600.0)) is DONE
+    (job,) = await database.fetch("select started_at = created_at as is_same from jobs")
+    assert job["is_same"]
+
+
 async def test_a_commit_is_done_once_however_often_it_is_asked_for(
     client: Client, database: Database
 ) -> None:

@@ -23,7 +23,7 @@ from actors.delivery_work import write
 from storage.delivery_records import DeliveryStart
 operation = DeliveryStart(conversation_id="c1", epoch=1, job_id="j1")
 class Writer:
-    async def call(self, operation, *, is_awaited=True):
+    async def call(self, operation):
         print("called", flush=True)
         return None
 asyncio.run(write(Writer(), operation, lambda: 0.0))
