@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from actors import turn_work
+from actors.ai import AiAnswer
 from actors.conversation.effects import CommitTurn, StartTurn
 from actors.conversation.events import AiAnswered, Answer, TurnStarted
 from actors.host_load import HostLoad
@@ -48,7 +49,7 @@ class Turn:
         self.work = TurnWork(cast("Resources", cast("Any", resources)), load)
 
     def commit_effect(self) -> CommitTurn:
-        payload = turn_work.AiAnswer(response_text="reply")
+        payload = AiAnswer(response_text="reply")
         self.script.give(AiAnswered(self.start.job_id, self.start.call, Answer("reply", payload)))
         return self.script.one(CommitTurn)
 
