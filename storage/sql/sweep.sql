@@ -99,11 +99,12 @@ where j.delivery_status = 'pending'
         or c.owner = any ($3::text[])
         or (j.delivery_attempts = 0 and j.next_delivery_at < now() - make_interval(secs => $1))
     )
-    and not exists (
-        select from jobs earlier
-        where earlier.conversation_id = j.conversation_id
-            and earlier.delivery_status = 'pending'
-            and earlier.delivery_seq < j.delivery_seq
+    -- Not `not exists`, which a plan may answer by comparing every pair.
+    and j.delivery_seq = (
+        select first.delivery_seq from jobs first
+        where first.conversation_id = j.conversation_id and first.delivery_status = 'pending'
+        order by first.delivery_seq
+        limit 1
     )
 order by j.next_delivery_at
 limit $2;
