@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -118,10 +118,17 @@ async def test_the_listener_comes_back_with_redis(tmp_path: Path) -> None:
     server.stop()
 
 
+@pytest.fixture
+def cluster_of_one(tmp_path: Path) -> Iterator[RedisServer]:
+    server = start_redis(tmp_path, extra="cluster-enabled yes")
+    yield server
+    server.stop()
+
+
 # redis-py leaves its connections to a node that died to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_channels_work_on_a_redis_cluster(tmp_path: Path) -> None:
-    server = start_redis(tmp_path, extra="cluster-enabled yes")
+async def test_channels_work_on_a_redis_cluster(cluster_of_one: RedisServer) -> None:
+    server = cluster_of_one
     plain = RedisClient(server.url)
     await plain.run([("CLUSTER", "ADDSLOTSRANGE", 0, 16383)])
     async with asyncio.timeout(20):
