@@ -8,7 +8,16 @@ from typing import Any, cast
 
 import msgspec
 
-from storage.calls import Answer, Call, CallAddress, FrameReader, FrameTooLong, frame, watch_peer
+from storage.calls import (
+    WELCOME,
+    Answer,
+    Call,
+    CallAddress,
+    FrameReader,
+    FrameTooLong,
+    frame,
+    watch_peer,
+)
 
 __all__ = ["CallConnection", "CallFailed"]
 
@@ -30,16 +39,23 @@ class CallConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
-        self._numbers = count()
+        self._numbers = count(WELCOME + 1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
 
     @classmethod
     async def open(cls, address: CallAddress) -> CallConnection:
-        """Connect. Raises ``OSError`` (``TimeoutError`` is one)."""
+        """Connect. Raises ``OSError`` (``TimeoutError`` is one).
+
+        It is open once the actor has said so: something else may listen there by now.
+        """
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS):
-            transport, connection = await loop.create_connection(cls, address.host, address.port)
-        transport.write(frame(address.token))
+            _, connection = await loop.create_connection(cls, address.host, address.port)
+            try:
+                await connection.greet(address.token)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     @property
@@ -47,14 +63,21 @@ class CallConnection(asyncio.Protocol):
         """Whether calls can be made."""
         return self._transport is not None and not self._transport.is_closing()
 
+    async def greet(self, token: bytes) -> None:
+        """Say who is there, and wait until that is believed. Raises ``ConnectionError``."""
+        await self._send(WELCOME, frame(token))
+
     async def call(self, method: str, *arguments: object) -> Any:
         """Call a method. Raises ``CallFailed``, or ``ConnectionError``: it may be done or not."""
-        if self._transport is None or self._transport.is_closing():
-            raise ConnectionResetError("the connection is closed")
         if len(self._waiting) >= MAX_CALLS:
             raise ConnectionError(f"{MAX_CALLS} calls are under way")
         number = next(self._numbers)
         encoded = frame(_encoder.encode(Call(number, method, list(arguments))))
+        return await self._send(number, encoded)
+
+    async def _send(self, number: int, encoded: bytes) -> Any:
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError("the connection is closed")
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiter
         try:

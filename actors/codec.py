@@ -107,7 +107,7 @@ class ClusterReport(Record, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _envelopes = msgspec.msgpack.Decoder(list[Envelope])
-_outcomes = msgspec.msgpack.Decoder(list[Outcome])
+_outcomes = msgspec.msgpack.Decoder(tuple[int, list[Outcome]])
 _table = msgspec.msgpack.Decoder(RoutingTable)
 _host_report = msgspec.msgpack.Decoder(HostReport)
 _cluster_report = msgspec.msgpack.Decoder(ClusterReport)
@@ -128,12 +128,12 @@ def decode_envelopes(data: bytes) -> list[Envelope]:
     return _envelopes.decode(data)
 
 
-def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
-    """Encode what goes to one ingress, in order."""
-    return _encoder.encode(list(outcomes))
+def encode_outcomes(next_number: int, outcomes: Sequence[Outcome]) -> bytes:
+    """Encode what goes to one ingress, in order, and the number to ask for more with."""
+    return _encoder.encode((next_number, list(outcomes)))
 
 
-def decode_outcomes(data: bytes) -> list[Outcome]:
+def decode_outcomes(data: bytes) -> tuple[int, list[Outcome]]:
     """Undo ``encode_outcomes``."""
     return _outcomes.decode(data)
 

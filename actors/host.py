@@ -75,7 +75,7 @@ class ConversationHost:
         self._incarnation = uuid.uuid4().hex[:12]
         self._shards = Shards(name)
         self._outcomes = OutcomeStreams(self._busyness)
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
         self._runner: Runner | None = None
         self._resources: Resources | None = None
         self._keeper: LeaseKeeper | None = None
@@ -96,10 +96,10 @@ class ConversationHost:
         for envelope in decode_envelopes(envelopes):
             self._take(runner, envelope)
 
-    async def next_outcomes(self, ingress_id: str) -> bytes:
+    async def next_outcomes(self, ingress_id: str, next_number: int) -> bytes:
         """Return what there is to tell an ingress, as soon as there is something."""
         await self._started()
-        return encode_outcomes(await self._outcomes.take(ingress_id))
+        return encode_outcomes(*await self._outcomes.read(ingress_id, next_number))
 
     async def ping(self, table: bytes | None) -> bytes:
         """Report; ``table`` is the routing table if the supervisor thinks it is news."""
@@ -125,9 +125,10 @@ class ConversationHost:
 
     async def _started(self) -> Runner:
         if self._runner is None:
-            async with self._starting:
-                if self._runner is None:
-                    await self._start()
+            if self._starting is None or self._starting.done():
+                self._starting = asyncio.create_task(self._start())
+            # Who calls may give up, or be gone: the start is for all.
+            await asyncio.shield(self._starting)
         if self._runner is None:
             raise RuntimeError("the host has not started")
         return self._runner

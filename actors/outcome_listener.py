@@ -47,15 +47,19 @@ class OutcomeListener:
         One that has left the routing table may still be ending turns: it is heard as long as it
         answers.
         """
+        next_number = 0
         while True:
             try:
                 async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
-                    outcomes = await self._directory.host(host).next_outcomes(self._ingress_id)
+                    answer = await self._directory.host(host).next_outcomes(
+                        self._ingress_id, next_number
+                    )
             except (PeerUnavailable, TimeoutError):
                 if not any(it.name == host for it in self._table().hosts):
                     break
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            for outcome in decode_outcomes(outcomes):
+            next_number, outcomes = decode_outcomes(answer)
+            for outcome in outcomes:
                 self._hear(host, outcome)
         self._listening.discard(host)

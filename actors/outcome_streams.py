@@ -1,10 +1,11 @@
-"""What a host has to tell each ingress, until it is fetched."""
+"""What a host has to tell each ingress, until it has heard it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
+from itertools import islice
 from typing import Protocol
 
 from actors.outcome import Outcome
@@ -35,6 +36,8 @@ class OutcomeSink(Protocol):
 class _Stream:
     def __init__(self, busyness: Busyness) -> None:
         self.waiting: deque[Outcome] = deque()
+        # Beyond all numbers of an earlier stream, of an earlier incarnation of the host too.
+        self.first_number = time.time_ns()
         self.characters = 0
         self.asked_at = time.monotonic()
         self.ready = asyncio.Event()
@@ -49,23 +52,29 @@ class _Stream:
 
     def pop(self) -> Outcome:
         outcome = self.waiting.popleft()
+        self.first_number += 1
         self.characters -= len(outcome.result or "")
         return outcome
 
-    def clear(self) -> None:
-        self.waiting.clear()
-        self.characters = 0
-        self.ready.clear()
-
-    def take(self) -> list[Outcome]:
-        taken: list[Outcome] = []
-        characters = 0
-        while self.waiting and len(taken) < MAX_BATCH and characters < MAX_BATCH_CHARACTERS:
-            taken.append(self.pop())
-            characters += len(taken[-1].result or "")
+    def forget_before(self, number: int) -> None:
+        if number <= self.first_number + len(self.waiting):
+            while self.first_number < number:
+                self.pop()
         if not self.waiting:
             self.ready.clear()
-        return taken
+
+    def clear(self) -> None:
+        self.forget_before(self.first_number + len(self.waiting))
+
+    def read(self) -> tuple[int, list[Outcome]]:
+        batch: list[Outcome] = []
+        characters = 0
+        for outcome in islice(self.waiting, MAX_BATCH):
+            if characters >= MAX_BATCH_CHARACTERS:
+                break
+            batch.append(outcome)
+            characters += len(outcome.result or "")
+        return self.first_number + len(batch), batch
 
 
 class OutcomeStreams:
@@ -83,17 +92,22 @@ class OutcomeStreams:
         else:
             stream.clear()
 
-    async def take(self, ingress_id: str) -> list[Outcome]:
-        """Return what waits for an ingress, or nothing after ``FETCH_SECONDS``."""
+    async def read(self, ingress_id: str, next_number: int) -> tuple[int, list[Outcome]]:
+        """Return what waits for an ingress, or nothing after ``FETCH_SECONDS``.
+
+        It comes with the number to ask with next. Until the ingress does so, nobody knows whether
+        the answer has reached it: the same is returned again.
+        """
         stream = self._stream(ingress_id)
         stream.asked_at = time.monotonic()
+        stream.forget_before(next_number)
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 await stream.ready.wait()
         except TimeoutError:
-            return []
+            return stream.first_number, []
         await stream.pace.wait()
-        return stream.take()
+        return stream.read()
 
     def _stream(self, ingress_id: str) -> _Stream:
         stream = self._streams.pop(ingress_id, None) or _Stream(self._busyness)

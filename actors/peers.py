@@ -27,9 +27,9 @@ class RemoteHost(_Remote):
         """Take in envelopes."""
         await self._actor.call("receive", envelopes)
 
-    async def next_outcomes(self, ingress_id: str) -> bytes:
+    async def next_outcomes(self, ingress_id: str, next_number: int) -> bytes:
         """Return outcomes for an ingress."""
-        return cast("bytes", await self._actor.call("next_outcomes", ingress_id))
+        return cast("bytes", await self._actor.call("next_outcomes", ingress_id, next_number))
 
     async def ping(self, table: bytes | None) -> bytes:
         """Report."""

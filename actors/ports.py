@@ -50,8 +50,12 @@ class HostPort(Protocol):
         """Take in envelopes."""
         ...
 
-    async def next_outcomes(self, ingress_id: str) -> bytes:
-        """Return outcomes for an ingress as soon as there are any (or none after a while)."""
+    async def next_outcomes(self, ingress_id: str, next_number: int) -> bytes:
+        """Return outcomes for an ingress as soon as there are any (or none after a while).
+
+        ``next_number`` came with the last ones that were heard, at first it is 0: until it is told,
+        they are returned again.
+        """
         ...
 
     async def ping(self, table: bytes | None) -> bytes:

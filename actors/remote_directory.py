@@ -67,8 +67,8 @@ class RayActor:
                 self._lookup = None
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
 
-    async def _address(self) -> CallAddress:
-        return cast("CallAddress", await self._call_by_ray("call_address"))
+    async def _address(self) -> CallAddress | None:
+        return cast("CallAddress | None", await self._call_by_ray("call_address"))
 
     async def _found(self) -> Any:
         """Return its handle. While Ray's head is away that waits in a thread, and not for long."""

@@ -14,6 +14,7 @@ import structlog
 from storage.calls import (
     MAX_FRAME_BYTES,
     MAX_TOKEN_BYTES,
+    WELCOME,
     Answer,
     Call,
     CallAddress,
@@ -40,8 +41,9 @@ _encoder = msgspec.msgpack.Encoder()
 class CallServer:
     """Lets those who know its token call the public coroutine methods of ``target``.
 
-    The first frame of a connection is the token. When a connection ends, the calls that came over
-    it are cancelled: nobody would hear what becomes of them.
+    The first frame of a connection is the token, and is answered. When a connection ends, the calls
+    that came over it are cancelled: nobody would hear what becomes of them. A call counts as under
+    way until its caller has read the answer, or nearly.
     """
 
     def __init__(self, target: object) -> None:
@@ -80,6 +82,8 @@ class _Connection(asyncio.Protocol):
         self._reader.max_bytes = MAX_TOKEN_BYTES
         self._is_known = False
         self._calls: set[asyncio.Task[None]] = set()
+        self._may_write = asyncio.Event()
+        self._may_write.set()
         self._transport: asyncio.Transport | None = None
         self._greeting: asyncio.TimerHandle | None = None
 
@@ -99,6 +103,12 @@ class _Connection(asyncio.Protocol):
             self._greeting.cancel()
         for call in self._calls:
             call.cancel()
+
+    def pause_writing(self) -> None:
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -123,6 +133,7 @@ class _Connection(asyncio.Protocol):
             self._reader.max_bytes = MAX_FRAME_BYTES
             if self._greeting is not None:
                 self._greeting.cancel()
+            self._write(frame(_encoder.encode(Answer(WELCOME))))
         else:
             self.cut_off("wrong token")
 
@@ -142,6 +153,10 @@ class _Connection(asyncio.Protocol):
             log.exception("call_failed", method=call.method)
             answer = Answer(call.number, error=type(error).__name__)
             encoded = frame(_encoder.encode(answer))
+        await self._may_write.wait()
+        self._write(encoded)
+
+    def _write(self, encoded: bytes) -> None:
         if self._transport is not None:
             self._transport.write(encoded)
 

@@ -9,12 +9,23 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Answer", "Call", "CallAddress", "FrameReader", "FrameTooLong", "frame", "watch_peer"]
+__all__ = [
+    "WELCOME",
+    "Answer",
+    "Call",
+    "CallAddress",
+    "FrameReader",
+    "FrameTooLong",
+    "frame",
+    "watch_peer",
+]
 
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 536_870_912
 """Far more than the batches that travel: what is longer is not from one of us."""
 MAX_TOKEN_BYTES = 256
+WELCOME = 0
+"""Number of the answer to the token; calls have others."""
 _PATIENCE = {
     "TCP_KEEPIDLE": 2,
     "TCP_KEEPINTVL": 1,

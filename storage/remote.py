@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import ray
+import structlog
 from ray.util import metrics as ray_metrics
 
 from storage.call_server import CallServer
@@ -20,6 +21,8 @@ from storage.tasks import keep_running
 from storage.writer import StorageWriter
 
 __all__ = ["RayExporter", "actor_class", "storage_writer_class"]
+
+log = structlog.get_logger()
 
 
 class RayExporter:
@@ -104,10 +107,14 @@ def actor_class(plain: type[Any], log_level: str, **options: Any) -> Any:
             self._process_watch = asyncio.create_task(keep_running("watch_process", watch))
             self._call_server = CallServer(self)
 
-        async def call_address(self) -> CallAddress:
-            """Return where it takes calls beside those of Ray."""
+        async def call_address(self) -> CallAddress | None:
+            """Return where it takes calls beside those of Ray; None: it cannot listen."""
             here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-            return await self._call_server.address(here)
+            try:
+                return await self._call_server.address(here)
+            except OSError as error:
+                log.warning("calls_by_ray_only", address=here, error=str(error))
+                return None
 
     # Ray, `ps` and the dashboard show it by its name.
     Actor.__name__ = Actor.__qualname__ = plain.__name__

@@ -42,6 +42,7 @@ class LoneHost:
     def __init__(self, settings: Settings, writer: WriterConnection) -> None:
         self.storage = writer
         self.actor = ConversationHost(NAME, settings, self)
+        self._next_number = 0
 
     def host(self, name: str) -> HostPort:
         """Return the only host."""
@@ -86,7 +87,9 @@ class LoneHost:
 
     async def hear(self) -> list[Outcome]:
         """Return what the ingress is told next."""
-        return decode_outcomes(await self.actor.next_outcomes(INGRESS))
+        answer = await self.actor.next_outcomes(INGRESS, self._next_number)
+        self._next_number, outcomes = decode_outcomes(answer)
+        return outcomes
 
 
 @asynccontextmanager

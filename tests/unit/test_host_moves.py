@@ -6,6 +6,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from actors.codec import Envelope, EnvelopeKind
 from actors.conversation import Conversation, Limits
 from actors.host import MAX_HOPS, ConversationHost
@@ -13,6 +15,8 @@ from actors.ports import Directory
 from actors.router import Host, RoutingTable
 from actors.seat import Seat
 from storage.settings import Settings
+
+RUNNER = cast("Any", object())
 
 
 class World:
@@ -54,6 +58,42 @@ class World:
         table = self.host._shards.table
         ids = (f"conversation-{number}" for number in range(1_000))
         return next(it for it in ids if (host := table.host_of(it)) and host.name == name)
+
+
+async def test_a_start_is_not_broken_off_with_the_call_that_began_it() -> None:
+    host = ConversationHost("a", Settings(_env_file=None), cast("Directory", None))
+    may_go_on = asyncio.Event()
+    starts: list[str] = []
+
+    async def start() -> None:
+        starts.append("begun")
+        await may_go_on.wait()
+        host._runner = RUNNER
+
+    host._start = start  # type: ignore[method-assign]
+    first = asyncio.create_task(host._started())
+    while not starts:  # noqa: ASYNC110 (nothing tells)
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    may_go_on.set()
+    assert await host._started() is RUNNER
+    assert starts == ["begun"]
+
+
+async def test_a_start_that_failed_is_tried_again() -> None:
+    host = ConversationHost("a", Settings(_env_file=None), cast("Directory", None))
+    results: list[Exception | None] = [OSError("the database is away"), None]
+
+    async def start() -> None:
+        if (error := results.pop(0)) is not None:
+            raise error
+        host._runner = RUNNER
+
+    host._start = start  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="away"):
+        await host._started()
+    assert await host._started() is RUNNER
 
 
 async def test_what_is_its_own_is_taken_in() -> None:
