@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -21,6 +22,7 @@ import actors.runner
 import actors.sweeper
 import actors.turn_work
 import storage.redis_channels
+import storage.time_ordered_id
 import storage.writer
 from actors.conversation import Limits
 from actors.conversation.effects import StartTurn
@@ -82,6 +84,7 @@ def product_in_simulation(
             (time, "time", _clock("wall", time.time)),
             (time, "time_ns", _wall_ns(time.time_ns)),
             (uuid, "uuid4", new_id),
+            (storage.time_ordered_id, "os", SimpleNamespace(urandom=ids.randbytes)),
             (Database, "connect", connect_database),
             (RedisClient, "from_settings", open_redis),
             (storage.redis_channels, "Redis", listeners_of(store)),
