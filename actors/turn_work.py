@@ -37,7 +37,7 @@ from storage.turn_records import MessageSettlement, TurnCommit, TurnStart
 
 __all__ = ["TurnWork", "fate_of"]
 
-HOLD_SECONDS = 0.1
+HOLD_SECONDS = 0.25
 MANY_BUSY = 10
 """Conversations with work, from which on a turn's start waits for its end."""
 
