@@ -190,6 +190,7 @@ async def test_the_overrides_of_production_hold_in_production(
 async def test_actors_call_each_other_by_ray_alone_where_that_is_set(
     client: httpx.AsyncClient,
 ) -> None:
-    samples = samples_of((await client.get("/metrics")).text)
+    async with client:
+        samples = samples_of((await client.get("/metrics")).text)
     assert value_of(samples, "chat_orchestrator_actor_calls_total", way="ray") > 0
     assert value_of(samples, "chat_orchestrator_actor_calls_total", way="direct") == 0
