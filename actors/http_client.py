@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -121,9 +122,11 @@ async def post_json(
                 "POST",
                 address,
                 headers=[*_HEADERS, *credentials, *headers.items()],
-                content=body,
+                # As a stream: with ``content`` it would add headers that aiohttp adds anyway.
+                stream=httpx.ByteStream(body),
                 extensions=_EXTENSIONS,
             )
+            request.read()
             response = await transport.handle_async_request(request)
             try:
                 return Reply(response.status_code, response.headers, await _read(response))
@@ -152,7 +155,10 @@ def _split_credentials(url: str) -> tuple[httpx.URL, list[tuple[str, str]]]:
 
 async def _read(response: httpx.Response) -> bytes | None:
     is_encoded = "content-encoding" in response.headers
-    stream = response.aiter_bytes() if is_encoded else response.aiter_raw()
+    # What is not encoded is read from the source: ``aiter_raw`` would only count it.
+    stream = (
+        response.aiter_bytes() if is_encoded else cast("httpx.AsyncByteStream", response.stream)
+    )
     chunks: list[bytes] = []
     size = 0
     async for chunk in stream:
