@@ -94,6 +94,7 @@ def test_the_commands_for_a_platform_do_what_the_guide_says(server: Server, tmp_
         check("docs/WEBHOOK.md", command, output)
 
 
+@pytest.mark.soak  # it waits for a slow AI: 45 s
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("slow_ai")
 def test_the_commands_about_bots_do_what_the_guide_says(server: Server, tmp_path: Path) -> None:
