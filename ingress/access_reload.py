@@ -124,7 +124,7 @@ def _look_at(files: Iterable[Path]) -> _Looks:
 def _version_of(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # no path can have U+0000
         return None
     # Not when it was written: it may be made readable later.
     return found.st_ctime_ns, found.st_size, found.st_ino

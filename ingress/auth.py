@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -162,7 +163,10 @@ def _digest_of(token: SecretStr) -> bytes:
 
 
 def _public_key(pem: str) -> tuple[str, Any]:
-    key = load_pem_public_key(pem.encode())
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):  # which say nothing of the setting
+        key = None
     if isinstance(key, RSAPublicKey):
         return "RS256", key
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 __all__ = ["postgres_dsn", "redis_dsn"]
 
@@ -23,7 +23,7 @@ def postgres_dsn(
     """
     if url is None:
         url = _from_parts(host, port, database, user, password)
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme.partition("+")[0] not in ("postgresql", "postgres"):
         raise ValueError("begins with postgresql:// or postgresql+asyncpg://")
     # SQLAlchemy's asyncpg dialect calls it `ssl`; libpq and asyncpg itself `sslmode`.
@@ -57,12 +57,19 @@ def redis_dsn(
     """Return ``url`` or the parts as a URL; ``password`` holds unless the URL has one."""
     if url is None:
         url = f"redis://{_bracketed(host)}:{port}/{database}"
-    parts = urlsplit(url)
+    parts = _split(url)
     if password and parts.password is None:
         user, _, address = parts.netloc.rpartition("@")
         netloc = f"{user.removesuffix(':')}:{quote(password, safe='')}@{address}"
         return urlunsplit(parts._replace(netloc=netloc))
     return url
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # its text may quote the password
+        raise ValueError("is not a URL") from None
 
 
 def _bracketed(host: str) -> str:

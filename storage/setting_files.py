@@ -95,6 +95,8 @@ def _read(variable: str, path: Path) -> str:
         raise SettingsError(f"{variable}: {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{variable}: {path}: is not UTF-8 text") from None
+    except ValueError:
+        raise SettingsError(f"{variable}: holds U+0000") from None
     if len(content) > LONGEST_FILE_BYTES:
         raise SettingsError(f"{variable}: {path}: is longer than {LONGEST_FILE_BYTES} bytes")
     return text.strip()  # an editor leaves a line end behind

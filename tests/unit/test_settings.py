@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from storage.access_settings import ACCESS_FIELDS
+from storage.dsn import redis_dsn
 from storage.settings import InvalidSettings, Settings, default_data_directory, load_settings
 from storage.tokens import weakness_of
 
@@ -284,3 +285,15 @@ def test_the_data_folder_is_absolute_and_depends_on_who_starts(
     assert default_data_directory() == Path(".data")
     assert load_settings().data_dir == Path.cwd() / ".data"
     assert load_settings(data_dir="elsewhere").data_dir == Path.cwd() / "elsewhere"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:S3\u2100CRET@h/x", "postgresql://h[S3CRET@]/x"])
+def test_what_is_wrong_with_an_address_never_shows_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(InvalidSettings, match="DATABASE_URL: is not a URL") as raised:
+        load_settings()
+    assert "CRET" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"^is not a URL$"):
+        redis_dsn(url.replace("postgresql", "redis"))

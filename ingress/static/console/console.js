@@ -111,12 +111,13 @@ function route() {
   if (!token.get()) return showSignIn();
   const [path, text = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
-  const make = name === "conversations" && id ? conversation : VIEWS[name] ?? overview;
+  const isKnown = Object.hasOwn(VIEWS, name); // and not one that every object has
+  const make = name === "conversations" && id ? conversation : VIEWS[isKnown ? name : ""];
   view = make(context, id ? decoded(id) : null, new URLSearchParams(text));
   part("view").replaceChildren(view.node);
   document.title = `${view.title} · chat-orchestrator`;
   for (const link of part("navigation").querySelectorAll("a")) {
-    const isHere = (link.dataset.view === "overview" ? "" : link.dataset.view) === (name in VIEWS ? name : "");
+    const isHere = (link.dataset.view === "overview" ? "" : link.dataset.view) === (isKnown ? name : "");
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -16,6 +16,9 @@ from ingress.errors import Unauthorized
 from storage.settings import Settings, load_settings
 
 FIRST, SECOND = "first-token-0123456", "second-token-0123456"
+KEY_OF_AN_UNKNOWN_KIND = (
+    r"-----BEGIN PUBLIC KEY-----\nMA0wBQYDKgMEAwQAYWJj\n-----END PUBLIC KEY-----"
+)
 LOOK_SECONDS = 0.01
 WAIT_SECONDS = 30.0
 
@@ -110,6 +113,8 @@ async def test_a_file_that_is_named_later_is_watched_from_then_on() -> None:
     "unusable",
     [
         "JWT_PUBLIC_KEY=nonsense",
+        f"JWT_PUBLIC_KEY={KEY_OF_AN_UNKNOWN_KIND}",
+        "JWT_PUBLIC_KEY_FILE=no\0path",
         "WEBHOOK_SECRET=nonsense",
         "ENVIRONMENT=production",
         "RATE_LIMIT=nonsense",
@@ -121,6 +126,8 @@ async def test_what_cannot_be_used_changes_nothing_and_is_said(unusable: str) ->
         with capture_logs() as lines:
             write(f"ADMIN_ACCESS_TOKEN=weak\n{unusable}\n")
             await until(lambda: any(it["event"] == "access_not_changed" for it in lines))
+        name, _, value = unusable.partition("=")
+        assert name in lines[0]["error"] or value in lines[0]["error"]
         assert is_valid(who, FIRST)
         assert not is_valid(who, "weak")
         write(f"ADMIN_ACCESS_TOKEN={SECOND}\n")
