@@ -87,7 +87,12 @@ class JobEvents:
             raise Busy("Too many event streams are open")
 
     async def follow(self, stream: JobStream) -> AsyncGenerator[JobView]:
-        """Yield the states of a stream; it takes part as long as this runs."""
+        """Yield the states of a stream; it takes part as long as this runs.
+
+        It ends at once where others, which were let in at the same time, have taken all room.
+        """
+        if self._count >= MAX_STREAMS:
+            return
         self._add(stream)
         try:
             async with aclosing(stream.states()) as states:

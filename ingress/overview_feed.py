@@ -70,7 +70,12 @@ class OverviewFeed:
             raise Busy("Too many event streams are open")
 
     async def follow(self, stream: OverviewStream) -> AsyncGenerator[dict[str, Any]]:
-        """Yield what is seen; the stream takes part as long as this runs."""
+        """Yield what is seen; the stream takes part as long as this runs.
+
+        It ends at once where others, which were let in at the same time, have taken all room.
+        """
+        if len(self._streams) >= MAX_WATCHERS:
+            return
         self._streams.add(stream)
         self._joined.set()  # it is not to wait for the next look
         if self._task is None:

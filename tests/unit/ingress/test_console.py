@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
+from unittest.mock import AsyncMock
 
 import jsonschema_rs
 import pytest
@@ -225,6 +226,21 @@ async def test_past_the_limit_a_stream_is_refused(
         await next_overview(response.aiter_lines())
         refused = await client.get(EVENTS, headers=ADMIN)
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+
+
+async def test_of_those_let_in_at_the_same_time_no_more_stay_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(overview_feed, "MAX_WATCHERS", 1)
+    looking = AsyncMock()
+    looking.look.return_value = {"status": "healthy"}
+    feed = overview_feed.OverviewFeed(looking)
+    watched = [feed.follow(overview_feed.OverviewStream()) for _ in range(2)]
+    feed.check_room()  # nobody has begun
+    assert await anext(watched[0]) == {"status": "healthy"}
+    assert [it async for it in watched[1]] == []
+    await watched[0].aclose()
+    feed.check_room()
 
 
 async def test_a_server_that_stops_ends_its_streams_first(world: World) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from ingress import event_stream, job_events
+from ingress.job_events import JobEvents, JobStream
 from ingress.server import IngressServer, bind_listener
 from storage.records import JobStatus
 from tests.stack.server import wait_for
@@ -171,6 +172,20 @@ async def test_past_the_limit_a_stream_is_refused(
                 return again.status_code == 200
 
         await wait_for(is_let_in, what="the place of who has gone is free")
+
+
+async def test_of_those_let_in_at_the_same_time_no_more_stay_than_there_is_room_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_events, "MAX_STREAMS", 1)
+    events = JobEvents(world.store, world.gateway)
+    change(world, JobStatus.QUEUED)
+    followed = [events.follow(JobStream(world.store.jobs[JOB])) for _ in range(2)]
+    events.check_room()  # nobody has begun
+    assert (await anext(followed[0])).status is JobStatus.QUEUED
+    assert [it async for it in followed[1]] == []
+    await followed[0].aclose()
+    events.check_room()
 
 
 async def test_a_server_that_stops_ends_its_streams_first(world: World) -> None:
