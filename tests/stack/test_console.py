@@ -97,6 +97,7 @@ async def test_everything_can_be_done_with_the_keyboard(
         await expect(page.get_by_role("dialog")).to_be_hidden()
         await expect(page.get_by_role("button", name="Give it back to the bot")).to_be_focused()
         await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_visible()
         await tab_to(page, "Give it back")
         await page.keyboard.press("Enter")
         await expect(page.get_by_text("It waits for nothing")).to_be_visible()

@@ -19,6 +19,7 @@ let latest = null;
 let view = null;
 let isBusy = false;
 let isPressing = false;
+let question = 0;
 let stream = null;
 let toastTimer;
 
@@ -154,11 +155,17 @@ function ask(title, text, yes) {
   part("question-yes").textContent = yes;
   dialog.returnValue = "";
   dialog.showModal();
+  const own = ++question;
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
+    // A browser tells of a closed dialog a little later: the next question may be open by then.
+    const closed = () => {
+      if (own === question && dialog.open) return;
+      dialog.removeEventListener("close", closed);
+      if (own !== question) return resolve(false);
       if (asker) document.querySelector(`[data-key="${CSS.escape(asker)}"]`)?.focus();
       resolve(dialog.returnValue === "yes");
-    }, { once: true });
+    };
+    dialog.addEventListener("close", closed);
   });
 }
 
