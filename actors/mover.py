@@ -9,6 +9,7 @@ from actors.conversation.events import Released
 from actors.runner import Runner
 from actors.seat import Seat
 from actors.shards import Shards
+from storage.tasks import wait_at_most
 
 __all__ = ["Mover"]
 
@@ -41,11 +42,7 @@ class Mover:
     async def run(self) -> None:
         """Move for ever."""
         while True:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._wakened.wait()
-            except TimeoutError:
-                pass  # it is time for the guests
+            await wait_at_most(self._wakened, CHECK_SECONDS)  # then it is time for the guests
             self._wakened.clear()
             await self.move()
 

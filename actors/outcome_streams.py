@@ -10,6 +10,7 @@ from typing import Protocol
 
 from actors.outcome import Outcome
 from storage.pace import Busyness, Pace, never_busy
+from storage.tasks import wait_at_most
 
 __all__ = ["OutcomeSink", "OutcomeStreams"]
 
@@ -101,10 +102,7 @@ class OutcomeStreams:
         stream = self._stream(ingress_id)
         stream.asked_at = time.monotonic()
         stream.forget_before(next_number)
-        try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                await stream.ready.wait()
-        except TimeoutError:
+        if not await wait_at_most(stream.ready, FETCH_SECONDS):
             return stream.first_number, []
         await stream.pace.wait()
         return stream.read()

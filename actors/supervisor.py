@@ -33,7 +33,7 @@ from storage.metrics import (
     encode_figures,
 )
 from storage.settings import Settings
-from storage.tasks import keep_running
+from storage.tasks import keep_running, wait_at_most
 
 __all__ = ["Supervisor"]
 
@@ -95,11 +95,8 @@ class Supervisor:
         """
         await self._started()
         if version >= self._table.version:
-            try:
-                async with asyncio.timeout(WATCH_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass  # nothing has changed: the report is fresh all the same
+            # If nothing has changed the report is fresh all the same.
+            await wait_at_most(self._changed, WATCH_SECONDS)
         return encode(
             ClusterReport(
                 table=self._table,

@@ -14,6 +14,7 @@ from ingress.ports import Gateway
 from ingress.stores import JobStore
 from storage.postgres import DatabaseRejected, DatabaseUnavailable
 from storage.records import JobStatus
+from storage.tasks import wait_at_most
 from storage.views import JobView
 
 __all__ = ["MAX_STREAMS", "JobEvents", "JobStream"]
@@ -129,16 +130,9 @@ class JobEvents:
                 except (DatabaseUnavailable, DatabaseRejected) as error:
                     log.warning("job_events_not_read", error=type(error).__name__)
                 await asyncio.sleep(PAUSE_SECONDS)
-                await self._wait()
+                await wait_at_most(self._heard, LOOK_SECONDS)
         finally:
             self._task = None
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._heard.wait()
-        except TimeoutError:
-            return
 
     async def _tell_changes(self) -> None:
         watched = list(self._streams)

@@ -12,7 +12,7 @@ from ingress.factory import open_application
 from ingress.server import IngressServer, PortInUse, bind_listener
 from storage.log_config import configure_logging
 from storage.settings import Settings
-from storage.tasks import keep_running
+from storage.tasks import keep_running, wait_at_most
 
 __all__ = ["NodeIngress"]
 
@@ -62,7 +62,7 @@ class NodeIngress:
                         await gateway.close()
             except PortInUse as error:
                 log.info("address_in_use", error=str(error))
-            await self._pause()
+            await wait_at_most(self._is_stopping, RETRY_SECONDS)
 
     async def _serve_on(self, listener: socket.socket, gateway: Gateway) -> None:
         async with open_application(self._settings, gateway) as app:
@@ -73,10 +73,3 @@ class NodeIngress:
                 await self._server.serve(sockets=[listener])
             finally:
                 self._server = None
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(RETRY_SECONDS):
-                await self._is_stopping.wait()
-        except TimeoutError:
-            return

@@ -13,6 +13,7 @@ import structlog
 from ingress.errors import Busy
 from ingress.overview import Overview
 from storage.postgres import DatabaseRejected, DatabaseUnavailable
+from storage.tasks import wait_at_most
 
 __all__ = ["LONGEST_STREAM_SECONDS", "MAX_WATCHERS", "OverviewFeed", "OverviewStream"]
 
@@ -98,13 +99,6 @@ class OverviewFeed:
                 else:
                     for stream in self._streams:
                         stream.put(overview)
-                await self._wait()
+                await wait_at_most(self._joined, LOOK_SECONDS)
         finally:
             self._task = None
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._joined.wait()
-        except TimeoutError:
-            return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from storage.tasks import wait_at_most
+
 __all__ = ["StopRequest"]
 
 
@@ -31,9 +33,4 @@ class StopRequest:
 
     async def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait for it; return whether it was made in time."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._asked.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await wait_at_most(self._asked, timeout_seconds)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Generic, TypeVar
 
 from storage.pace import Pace
+from storage.tasks import wait_at_most
 
 __all__ = ["Batcher", "QueueFull"]
 
@@ -162,9 +162,7 @@ class Batcher(Generic[Item, Answer]):
             return
         remaining_seconds = self._pace.remaining_seconds()
         if remaining_seconds > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(remaining_seconds):
-                    await self._released.wait()
+            await wait_at_most(self._released, remaining_seconds)
         self._pace.note_start()
 
     async def _flush_batch(

@@ -1,4 +1,4 @@
-"""Background tasks: keeping them running, and ending them."""
+"""Background tasks: keeping them running, ending them, and what they wait for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-__all__ = ["end_task", "keep_running"]
+__all__ = ["end_task", "keep_running", "wait_at_most"]
 
 CANCEL_AGAIN_SECONDS = 0.5
 RESTART_SECONDS = 1.0
@@ -40,3 +40,13 @@ async def end_task(task: asyncio.Task[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for an event; return whether it came in time (None: there is no limit)."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

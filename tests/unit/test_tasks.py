@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from storage import tasks
-from storage.tasks import end_task, keep_running
+from storage.tasks import end_task, keep_running, wait_at_most
 
 
 async def test_work_that_fails_is_begun_again_until_it_ends(
@@ -35,3 +35,14 @@ async def test_kept_work_can_be_ended() -> None:
     await began.wait()
     await end_task(task)
     assert task.cancelled()
+
+
+async def test_an_event_is_waited_for_and_not_longer() -> None:
+    event = asyncio.Event()
+    assert not await wait_at_most(event, 0.01)
+    waiting = asyncio.create_task(wait_at_most(event, None))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    event.set()
+    assert await waiting
+    assert await wait_at_most(event, 0.01)
