@@ -138,7 +138,7 @@ class TurnWork:
 
     async def commit(self, seat: Seat, effect: CommitTurn) -> Event | None:
         """Write down how the turn ended."""
-        was_marked = not seat.end_holding(is_needed=False)
+        was_held = seat.end_holding(is_needed=False)
         await _after(seat.write_order)
         said = _said(effect)
         message_ids = [message.message_id for message in effect.messages]
@@ -153,10 +153,8 @@ class TurnWork:
                 job_id=effect.job_id,
                 message_ids=message_ids,
             )
-        record = self._commit_of(seat, effect, said, body)
-        if not was_marked:
-            ago = time.monotonic() - seat.turn_began_at
-            record = msgspec.structs.replace(record, began_seconds_ago=ago)
+        ago = time.monotonic() - seat.turn_began_at if was_held else 0.0
+        record = self._commit_of(seat, effect, said, body, began_seconds_ago=ago)
         fate = await self._write(seat, record)
         if fate is None:
             return None
@@ -169,12 +167,18 @@ class TurnWork:
             )
         result = None
         if said.answer is not None:
-            extracted = actions_json(said.actions)
-            result = f'"ai_response":{said.ai_response},"extracted_actions":{extracted}'
+            extracted = record.extracted_actions
+            result = f'"ai_response":{record.ai_response},"extracted_actions":{extracted}'
         return TurnCommitted(effect.job_id, effect.call, fate, delivery, result)
 
     def _commit_of(
-        self, seat: Seat, effect: CommitTurn, said: _Said, body: str | None
+        self,
+        seat: Seat,
+        effect: CommitTurn,
+        said: _Said,
+        body: str | None,
+        *,
+        began_seconds_ago: float,
     ) -> TurnCommit:
         answer = said.answer
         return TurnCommit(
@@ -204,6 +208,7 @@ class TurnWork:
             delivering=effect.delivering and body is not None,
             attempts=effect.attempts,
             error=effect.error,
+            began_seconds_ago=began_seconds_ago,
         )
 
     async def settle(self, seat: Seat, effect: SettleMessage) -> Event | None:
