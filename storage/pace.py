@@ -18,9 +18,9 @@ LONGEST_SECONDS = 0.03
 class Pace:
     """Keeps batches apart by more the more is under way.
 
-    A call between actors costs about as much processor time as all else that is done for a message.
-    While little is under way what counts is that each batch goes at once, and there is time for
-    that; while much is, that fewer of them go: what waits is answered sooner for it.
+    A batch costs a call between actors, and often a transaction, however little it carries. While
+    little is under way what counts is that each goes at once, and there is time for that; while
+    much is, that fewer of them go: what waits is answered sooner for it.
     """
 
     def __init__(self, busyness: Busyness, *, longest_seconds: float = LONGEST_SECONDS) -> None:

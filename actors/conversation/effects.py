@@ -81,7 +81,7 @@ class StartTurn:
     """Not 0: it is tried alone, and this is the number of the next attempt, if this one does not
     end. Other messages that it held have their own jobs back."""
     is_awaited: bool = True
-    """Whether anything waits for it: else it may go a little later, with what else is written."""
+    """Whether anything waits for it: else it may go a little later, or be left to the commit."""
     is_exclusive: bool = False
     """The host is to begin it only when no other such turn runs there: a host that then dies has
     died of this one."""
