@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from storage.calls import (
+    MAX_CALLS,
     WELCOME,
     Answer,
     Call,
@@ -22,8 +23,6 @@ from storage.calls import (
 __all__ = ["CallConnection", "CallFailed"]
 
 CONNECT_SECONDS = 2.0
-MAX_CALLS = 1_000
-"""Under way at a time; the batches above wait for each other long before."""
 
 _decoder = msgspec.msgpack.Decoder(Answer)
 _encoder = msgspec.msgpack.Encoder()

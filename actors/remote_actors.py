@@ -71,26 +71,20 @@ class RayActorFactory:
     async def make_host(self, name: str, node_id: str) -> None:
         """Make a ``ConversationHost`` on a node, or find it."""
         level = self._settings.effective_log_level
-        place = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        options = {**ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
-        actor = actor_class(ConversationHost, level, **options)
+        actor = actor_class(ConversationHost, level, **_options(name, node_id))
         await in_thread(_make, actor, name, self._settings, directory_of(self._settings))
 
     async def make_writer(self, name: str) -> None:
         """Make a ``StorageWriter``, or find it; where the supervisor is, if that machine lives."""
         level = self._settings.effective_log_level
-        place = NodeAffinitySchedulingStrategy(_own_node(), soft=True)
-        options = {**ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
-        writer = storage_writer_class(level, **options)
+        writer = storage_writer_class(level, **_options(name, _own_node(), is_soft=True))
         await in_thread(_make, writer, self._settings.postgres_dsn, name)
 
     async def make_ingress(self, name: str, node: Node) -> bool:
         """Make an HTTP server on a node's own address, or find it; False: one is still ending."""
         if name in self._ending:
             return False
-        place = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-        options = {**ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
-        actor = ray.remote(**options)(self._ingress_class)
+        actor = ray.remote(**_options(name, node.node_id))(self._ingress_class)
         await in_thread(_make, actor, name, self._ingress_settings, node.address)
         return True
 
@@ -107,6 +101,12 @@ class RayActorFactory:
     async def ask_for_machines(self, bundles: Sequence[dict[str, float]]) -> None:
         """Tell Ray's autoscaler, if there is one, what the cluster should hold."""
         await in_thread(_request, list(bundles))
+
+
+def _options(name: str, node_id: str, *, is_soft: bool = False) -> dict[str, Any]:
+    """Return Ray's options for an actor on a node; ``is_soft``: elsewhere if that is gone."""
+    place = NodeAffinitySchedulingStrategy(node_id, soft=is_soft)
+    return {**ACTOR_OPTIONS, "name": name, "scheduling_strategy": place}
 
 
 def _own_node() -> str:

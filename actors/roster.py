@@ -70,7 +70,7 @@ class Roster:
         self._missing_writers = writer_names(settings)
         self._busy = busy
         self._scaling = Scaling(settings) if settings.autoscale_max_nodes else None
-        self._asked: tuple[list[dict[str, float]], float] | None = None
+        self._asked: tuple[list[dict[str, float]] | None, float] = (None, 0.0)
         self._has_ingresses = settings.ingress_on_nodes
         self._ingresses: set[str] = set()
 
@@ -115,8 +115,8 @@ class Roster:
         if self._scaling.wanted != before:
             log.info("machines_wanted", count=self._scaling.wanted, before=before)
         bundles = self._scaling.bundles(nodes)
-        is_due = self._asked is None or now - self._asked[1] > ASK_SECONDS
-        if is_due or self._asked is None or self._asked[0] != bundles:
+        asked, asked_at = self._asked
+        if bundles != asked or now - asked_at > ASK_SECONDS:
             await self._factory.ask_for_machines(bundles)
             self._asked = (bundles, now)
         return [replace(it, is_spare=True) if it.node_id in spare else it for it in nodes]

@@ -84,7 +84,7 @@ class JobEvents:
 
     def check_room(self) -> None:
         """Raise ``Busy`` if too many streams are open."""
-        if self._count >= MAX_STREAMS:
+        if self._is_full:
             raise Busy("Too many event streams are open")
 
     async def follow(self, stream: JobStream) -> AsyncGenerator[JobView]:
@@ -92,7 +92,7 @@ class JobEvents:
 
         It ends at once where others, which were let in at the same time, have taken all room.
         """
-        if self._count >= MAX_STREAMS:
+        if self._is_full:
             return
         self._add(stream)
         try:
@@ -101,6 +101,10 @@ class JobEvents:
                     yield job
         finally:
             self._remove(stream)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._count >= MAX_STREAMS
 
     def _add(self, stream: JobStream) -> None:
         self._streams.setdefault(stream.job_id, set()).add(stream)

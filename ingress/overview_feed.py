@@ -67,7 +67,7 @@ class OverviewFeed:
 
     def check_room(self) -> None:
         """Raise ``Busy`` if too many watch."""
-        if len(self._streams) >= MAX_WATCHERS:
+        if self._is_full:
             raise Busy("Too many event streams are open")
 
     async def follow(self, stream: OverviewStream) -> AsyncGenerator[dict[str, Any]]:
@@ -75,7 +75,7 @@ class OverviewFeed:
 
         It ends at once where others, which were let in at the same time, have taken all room.
         """
-        if len(self._streams) >= MAX_WATCHERS:
+        if self._is_full:
             return
         self._streams.add(stream)
         self._joined.set()  # it is not to wait for the next look
@@ -87,6 +87,10 @@ class OverviewFeed:
                     yield overview
         finally:
             self._streams.discard(stream)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._streams) >= MAX_WATCHERS
 
     async def _look(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from actors.conversation import Limits
 from storage.views import ConversationView
 
 __all__ = ["WAITING_REASONS", "WaitingReason", "why_it_waits"]
@@ -12,7 +13,7 @@ WaitingReason = Literal[
     "ai", "running_turn", "owner", "no_owner", "delivery", "agent", "many_attempts"
 ]
 WAITING_REASONS: tuple[WaitingReason, ...] = get_args(WaitingReason)
-_TRIED_ALONE = 3
+_TRIED_ALONE = Limits().isolated_attempts
 """From so many attempts on a message is tried alone, after a pause."""
 
 

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from storage.calls import (
+    MAX_CALLS,
     MAX_FRAME_BYTES,
     MAX_TOKEN_BYTES,
     WELCOME,
@@ -30,8 +31,6 @@ log = structlog.get_logger()
 
 TOKEN_BYTES = 32
 MAX_CONNECTIONS = 1_000
-MAX_CALLS = 1_000
-"""Under way for one connection; who makes more is cut off."""
 GREETING_SECONDS = 5.0
 
 _decoder = msgspec.msgpack.Decoder(Call)

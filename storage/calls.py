@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "MAX_CALLS",
+    "MAX_FRAME_BYTES",
+    "MAX_TOKEN_BYTES",
     "WELCOME",
     "Answer",
     "Call",
@@ -24,6 +27,8 @@ LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 536_870_912
 """Far more than the batches that travel: what is longer is not from one of us."""
 MAX_TOKEN_BYTES = 256
+MAX_CALLS = 1_000
+"""Under way over one connection at a time. Callers keep to it; who makes more is cut off."""
 WELCOME = 0
 """Number of the answer to the token; calls have others."""
 _PATIENCE = {

@@ -13,9 +13,11 @@ from typing import Any, Self
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
+from storage.records import JobStatus
+
 __all__ = ["FINAL_STATUSES", "ChatClient", "ChatFailed", "TypedMessage"]
 
-FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "rejected", "superseded"})
+FINAL_STATUSES = frozenset(status.value for status in JobStatus if status.is_final)
 MAX_TRIES = 8
 """Of one message, and of connections to one job's events that bring nothing."""
 PAUSE_SECONDS = 1.0
