@@ -14,6 +14,7 @@ from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import install_audit
 from tests.stack.played_machines import AutoscaledCluster
+from tests.stack.ray_products import product_on
 from tests.stack.server import Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.test_nodes import hosts_become
@@ -45,15 +46,12 @@ async def server(
 ) -> AsyncIterator[Server]:
     await machines_become(cluster, 1)
     redis = start_redis(tmp_path_factory.mktemp("autoscaled-redis"))
-    settings = {
-        **settings_of(stubs, postgres, redis),
-        **cluster.environment(),
-        "RAY_ADDRESS": cluster.address,
+    settings = settings_of(stubs, postgres, redis) | {
         "CONVERSATION_HOSTS": "1",
         "AUTOSCALE_MAX_NODES": str(MOST),
         "AUTOSCALE_HOST_BUSY": str(HOST_BUSY),
     }
-    running = Server(tmp_path_factory.mktemp("autoscaled-server"), **settings).start()
+    running = product_on(cluster, tmp_path_factory.mktemp("autoscaled-server"), settings).start()
     await asyncio.to_thread(install_audit, postgres.url)
     yield running
     running.close()

@@ -13,6 +13,7 @@ from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import install_audit
 from tests.stack.ray_nodes import RayCluster
+from tests.stack.ray_products import product_on
 from tests.stack.server import ADMIN_TOKEN, Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.traffic import conversations_for, in_the_middle, open_traffic
@@ -40,13 +41,8 @@ def server(
 ) -> Iterator[Server]:
     """The product on that cluster, with one host for each machine."""
     redis = start_redis(tmp_path_factory.mktemp("nodes-redis"))
-    settings = {
-        **settings_of(stubs, postgres, redis),
-        **cluster.environment(),
-        "RAY_ADDRESS": cluster.address,
-        "CONVERSATION_HOSTS": "1",
-    }
-    running = Server(tmp_path_factory.mktemp("nodes"), **settings).start()
+    settings = settings_of(stubs, postgres, redis) | {"CONVERSATION_HOSTS": "1"}
+    running = product_on(cluster, tmp_path_factory.mktemp("nodes"), settings).start()
     install_audit(postgres.url)
     yield running
     running.close()

@@ -16,6 +16,7 @@ from tests.stack.ask import message
 from tests.stack.conftest import settings_of
 from tests.stack.history import install_audit
 from tests.stack.ray_nodes import Machine, RayCluster
+from tests.stack.ray_products import product_on
 from tests.stack.server import Server, wait_for
 from tests.stack.stubs import Stubs
 from tests.stack.test_nodes import hosts_become, shards
@@ -46,16 +47,13 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     redis = start_redis(tmp_path_factory.mktemp("scale-redis"))
-    settings = {
-        **settings_of(stubs, postgres, redis),
-        **cluster.environment(),
-        "RAY_ADDRESS": cluster.address,
+    settings = settings_of(stubs, postgres, redis) | {
         "CONVERSATION_HOSTS": "1",
         "INGRESS_ON_NODES": "true",
         "AI_MAX_CONCURRENCY": str(CALLS_AT_A_TIME),
         "RESPONSE_WAIT_SECONDS": "60",
     }
-    running = Server(tmp_path_factory.mktemp("scale"), **settings).start()
+    running = product_on(cluster, tmp_path_factory.mktemp("scale"), settings).start()
     install_audit(postgres.url)
     yield running
     running.close()
