@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import orjson
 
 __all__ = ["ADMIN_TOKEN", "MESSAGES_TOKEN", "Server", "free_port", "wait_for"]
 
@@ -122,6 +123,18 @@ class Server:
         code = self.stop()
         assert code == 0, f"it ended with {code}:\n{self.log_end()}"
         shutil.rmtree(self.data_dir)
+
+    async def logged(self, **fields: Any) -> dict[str, Any]:
+        """Return the line of its log that has these ``fields``: written once an answer is out."""
+
+        async def lines() -> list[dict[str, Any]]:
+            written = self.log.read_bytes().splitlines(keepends=True)
+            whole = [orjson.loads(it) for it in written if it[:1] == b"{" and it[-1:] == b"\n"]
+            return [it for it in whole if fields.items() <= it.items()]
+
+        (line,) = await wait_for(lines, what=f"a line with {fields}")
+        found: dict[str, Any] = line
+        return found
 
     def log_end(self, size: int = 4000) -> str:
         """Return the end of its log."""

@@ -70,8 +70,7 @@ async def test_the_line_of_a_message_has_the_ids_of_its_conversation_and_job(
     headers = {"X-Request-ID": request_id}
     body = message(conversation_id, "Hello")
     answer = (await client.post(ENHANCED, json=body, headers=headers)).json()
-    (line,) = [it for it in server.log.read_bytes().splitlines() if request_id.encode() in it]
-    written = orjson.loads(line)
+    written = await server.logged(event="request", request_id=request_id)
     assert written["conversation_id"] == conversation_id
     assert written["job_id"] == answer["result"]["job_id"]
 
@@ -79,6 +78,5 @@ async def test_the_line_of_a_message_has_the_ids_of_its_conversation_and_job(
 async def test_the_line_of_a_request_has_its_id(client: httpx.AsyncClient, server: Server) -> None:
     request_id = f"request-{uuid.uuid4().hex}"
     await client.get(f"/api/v1/jobs/{uuid.uuid4()}", headers={"X-Request-ID": request_id})
-    (line,) = [it for it in server.log.read_bytes().splitlines() if request_id.encode() in it]
-    written = orjson.loads(line)
-    assert (written["request_id"], written["status"]) == (request_id, 404)
+    written = await server.logged(event="request", request_id=request_id)
+    assert written["status"] == 404

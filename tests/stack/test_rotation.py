@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
-import orjson
 import pytest
 
 from ingress.run_file import RunFile
@@ -145,9 +144,6 @@ async def test_an_action_of_an_administrator_is_in_the_log(
     request_id = f"request-{time.monotonic_ns()}"
     answer = await admin.delete(f"{BOTS}/unknown", headers={"X-Request-ID": request_id})
     assert answer.status_code == 404
-    lines = [orjson.loads(it) for it in server.log.read_bytes().splitlines() if it[:1] == b"{"]
-    (line,) = [
-        it for it in lines if it.get("request_id") == request_id and it["event"] == "admin_action"
-    ]
+    line = await server.logged(event="admin_action", request_id=request_id)
     assert (line["who"], line["outcome"]) == ("ADMIN_ACCESS_TOKEN", "refused")
     assert line["target"] == {"bot_id": "unknown"}
