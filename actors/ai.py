@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
-import httpx
 import structlog
 
 from actors.ai_answer import (
@@ -26,11 +25,10 @@ from actors.bulkhead import Bulkheads
 from actors.http_client import (
     CallFailed,
     CallTimedOut,
+    HttpClient,
     Reply,
     backoff_seconds,
     loggable,
-    open_transport,
-    post_json,
 )
 from storage.metrics import AI_FAILURES, AI_LATENCY
 
@@ -78,12 +76,11 @@ class AiClient:
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport | None = None,
         *,
         max_concurrency: int = MAX_CONCURRENCY,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._transport = transport or open_transport()
+        self._client = HttpClient()
         self._bulkheads = Bulkheads(max_concurrency)
         self._sleep = sleep
 
@@ -117,7 +114,7 @@ class AiClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
     async def _attempt(
         self, url: str, body: bytes, idempotency_key: str, timeout_seconds: float
@@ -125,7 +122,7 @@ class AiClient:
         headers = {"Idempotency-Key": idempotency_key}
         asked_at = time.monotonic()
         try:
-            reply = await post_json(self._transport, url, body, headers, timeout_seconds)
+            reply = await self._client.post_json(url, body, headers, timeout_seconds)
         except CallTimedOut as error:
             raise _AttemptFailed("ai_timeout", str(error)) from error
         except CallFailed as error:

@@ -10,21 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import cast
 from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 __all__ = [
     "CallFailed",
     "CallTimedOut",
+    "HttpClient",
     "Reply",
     "backoff_seconds",
     "loggable",
-    "open_transport",
-    "post_json",
 ]
 
 MAX_REPLY_BYTES = 1_048_576
@@ -34,13 +32,12 @@ KEEPALIVE_SECONDS = 4.0
 MAX_ADDRESSES = 1_024
 """Read addresses that are kept."""
 
-_HEADERS = (
-    ("User-Agent", "chat-orchestrator"),
-    ("Accept", "application/json"),
-    ("Accept-Encoding", "identity"),  # a few hundred bytes; and no bombs
-    ("Content-Type", "application/json"),
-)
-_EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT_SECONDS}}
+_HEADERS = {
+    "User-Agent": "chat-orchestrator",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # a few hundred bytes; and no bombs
+    "Content-Type": "application/json",
+}
 
 
 class CallFailed(Exception):
@@ -82,86 +79,74 @@ def _moment(text: str) -> float | None:
         return None
 
 
-def open_transport() -> httpx.AsyncBaseTransport:
-    """Make a transport that follows no redirect, uses no proxy of the environment, keeps no cookie.
+class HttpClient:
+    """Posts JSON; follows no redirect, uses no proxy of the environment, keeps no cookie.
 
     It has no limit for connections of its own: with one, the calls to a slow address would keep
     those to all others waiting, inside their timeouts. Its users have a ``Bulkheads``.
     """
-    context = httpx.create_ssl_context()
 
-    def open_session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            ssl=context,
-            limit=0,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-        )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
 
-    return AiohttpTransport(verify=context, client=open_session)
+    async def post_json(
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
+    ) -> Reply:
+        """Send ``body`` and read the whole reply within ``timeout_seconds``.
 
-
-async def post_json(
-    transport: httpx.AsyncBaseTransport,
-    url: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    timeout_seconds: float,
-) -> Reply:
-    """Send ``body`` and read the whole reply within ``timeout_seconds``.
-
-    The transport is asked without an ``httpx.AsyncClient`` around it, which would more than double
-    the cost of a call for what is not wanted here: redirects, cookies, its ways to authenticate.
-
-    Raises ``CallTimedOut`` or ``CallFailed``. Cancelling it closes the connection.
-    """
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            address, credentials = _split_credentials(url)
-            request = httpx.Request(
-                "POST",
-                address,
-                headers=[*_HEADERS, *credentials, *headers.items()],
-                # As a stream: with ``content`` it would add headers that aiohttp adds anyway.
-                stream=httpx.ByteStream(body),
-                extensions=_EXTENSIONS,
-            )
-            request.read()
-            response = await transport.handle_async_request(request)
-            try:
-                return Reply(response.status_code, response.headers, await _read(response))
-            finally:
-                await response.aclose()
-    except TimeoutError as error:
-        raise CallTimedOut(f"no reply within {timeout_seconds:g} s") from error
-    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
-        # The transport calls a lost connection a timeout too; what it was made from knows better.
-        cause = error.__cause__ or error
-        if isinstance(cause, TimeoutError):
+        Raises ``CallTimedOut`` or ``CallFailed``. Cancelling it closes the connection.
+        """
+        if self._session is None:  # made here, since it needs the running loop
+            self._session = _open_session()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                address, credentials = _split_credentials(url)
+                async with self._session.post(
+                    address, data=body, headers={**headers, **credentials}, allow_redirects=False
+                ) as response:
+                    return Reply(response.status, response.headers, await _read(response.content))
+        except aiohttp.ServerTimeoutError as error:
             raise CallTimedOut(f"not connected within {CONNECT_TIMEOUT_SECONDS:g} s") from error
-        raise CallFailed(f"no reply: {type(cause).__name__}") from error
+        except TimeoutError as error:
+            raise CallTimedOut(f"no reply within {timeout_seconds:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise CallFailed(f"no reply: {type(error).__name__}") from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _open_session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        ssl=httpx.create_ssl_context(),
+        limit=0,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
+    )
 
 
 @lru_cache(MAX_ADDRESSES)
-def _split_credentials(url: str) -> tuple[httpx.URL, list[tuple[str, str]]]:
-    """Turn ``user:password@`` into the header it stands for; the transport takes one or other."""
-    address = httpx.URL(url)
-    if not address.userinfo:
-        return address, []
-    text = f"{address.username}:{address.password}"
-    header = ("Authorization", "Basic " + b64encode(text.encode()).decode())
-    return address.copy_with(username="", password=""), [header]
+def _split_credentials(url: str) -> tuple[URL, Mapping[str, str]]:
+    """Turn ``user:password@`` into the header it stands for, which comes before any other token."""
+    address = URL(url)
+    if address.user is None and address.password is None:
+        return address, {}
+    text = f"{address.user or ''}:{address.password or ''}"
+    header = "Basic " + b64encode(text.encode()).decode()
+    return address.with_user(None), {"Authorization": header}
 
 
-async def _read(response: httpx.Response) -> bytes | None:
-    is_encoded = "content-encoding" in response.headers
-    # What is not encoded is read from the source: ``aiter_raw`` would only count it.
-    stream = (
-        response.aiter_bytes() if is_encoded else cast("httpx.AsyncByteStream", response.stream)
-    )
+async def _read(content: aiohttp.StreamReader) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
-    async for chunk in stream:
+    while chunk := await content.readany():
         size += len(chunk)
         if size > MAX_REPLY_BYTES:
             return None

@@ -6,18 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import httpx
 import orjson
 import structlog
 
 from actors.actions import Action, actions_json
 from actors.http_client import (
     CallFailed,
+    HttpClient,
     Reply,
     backoff_seconds,
     loggable,
-    open_transport,
-    post_json,
 )
 from storage.delivery_records import DeliveryResult
 from storage.effective_bot import EffectiveBot
@@ -66,10 +64,9 @@ class PlatformClient:
     def __init__(
         self,
         api_token: str | None,
-        transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._transport = transport or open_transport()
+        self._client = HttpClient()
         self._timeout_seconds = timeout_seconds
         self._headers = {"Authorization": f"Bearer {api_token}"} if api_token else {}
 
@@ -79,8 +76,8 @@ class PlatformClient:
             return DeliveryAttempt(DeliveryResult.DEAD, error="the bot has no platform")
         headers = {**self._headers, "Idempotency-Key": job_id}
         try:
-            reply = await post_json(
-                self._transport, bot.platform_url, body.encode(), headers, self._timeout_seconds
+            reply = await self._client.post_json(
+                bot.platform_url, body.encode(), headers, self._timeout_seconds
             )
         except CallFailed as error:
             attempt = DeliveryAttempt(DeliveryResult.RETRY, error=str(error))
@@ -98,7 +95,7 @@ class PlatformClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
 
 def delivery_body(

@@ -92,10 +92,8 @@ def product_in_simulation(
             (actors.sweeper, "find_stuck", _find_none),
             # So that starts are held in every other seed, though few conversations have work.
             (actors.turn_work, "MANY_BUSY", 0 if seed % 2 else actors.turn_work.MANY_BUSY),
-            (actors.ai, "open_transport", _no_transport),
-            (actors.platform, "open_transport", _no_transport),
-            (actors.ai, "post_json", services.post_json),
-            (actors.platform, "post_json", services.post_json),
+            (actors.ai, "HttpClient", lambda: services),
+            (actors.platform, "HttpClient", lambda: services),
             (actors.router, "SHARD_COUNT", FEW_SHARDS),
             (actors.router, "_stable_hash", _stable_hash),
             (actors.runner, "Limits", limits),
@@ -148,10 +146,6 @@ def _noted(start: Callable[..., Any], on_turn: Callable[[str, str, StartTurn], N
 async def _find_none(*_: object) -> list[object]:
     """Whether anything is stuck is for the checker to say."""
     return []
-
-
-def _no_transport(*_: object, **__: object) -> object:
-    return object()
 
 
 @contextmanager

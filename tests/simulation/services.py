@@ -22,7 +22,7 @@ PLATFORM_URL = "http://platform.test"
 
 
 class Services:
-    """Both of them; ``post_json`` is what the real clients call."""
+    """Both of them, in the place of an ``HttpClient``."""
 
     def __init__(self, network: Network, checker: Checker) -> None:
         self._network = network
@@ -30,15 +30,9 @@ class Services:
         self._numbers = count(1)
 
     async def post_json(
-        self,
-        transport: object,
-        url: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        timeout_seconds: float,
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> Reply:
         """Send ``body`` to one of them. Raises ``CallFailed`` or ``CallTimedOut``."""
-        del transport
         key = headers["Idempotency-Key"]
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -47,6 +41,9 @@ class Services:
                 return await self._deliver(body.decode(), key)
         except TimeoutError as error:
             raise CallTimedOut("no reply in time") from error
+
+    async def aclose(self) -> None:
+        """Close what is not open."""
 
     async def _ask_ai(self, request: dict[str, Any], key: str) -> Reply:
         network = self._network

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import AsyncIterator
@@ -52,6 +53,16 @@ async def test_the_body_is_sent_as_it_is_with_key_and_token(
     assert request.body == json.loads(BODY)
     assert request.headers["idempotency-key"] == "job"
     assert request.headers["authorization"] == "Bearer token-1"
+
+
+async def test_what_the_address_says_comes_before_the_token(
+    client: PlatformClient, bot: EffectiveBot
+) -> None:
+    async with running(replying(200, {})) as stub:
+        address = at(bot, stub.url.replace("http://", "http://us%C3%A9r:a%2Fb@"))
+        await client.deliver("job", BODY, address)
+    given = base64.b64encode("usér:a/b".encode()).decode()
+    assert stub.requests[0].headers["authorization"] == f"Basic {given}"
 
 
 async def test_without_a_token_there_is_no_authorization(bot: EffectiveBot) -> None:
