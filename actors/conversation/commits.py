@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.conversation import delivery, isolation
+from actors.conversation.context import Context
 from actors.conversation.effects import CommitTurn, SaveState
 from actors.conversation.events import Answer, Fate, TurnCommitted
 from actors.conversation.message import Line
@@ -121,7 +122,7 @@ def _committed(
     conversation.status = decision.conversation_status
     said_since = conversation.position - decision.position
     if conversation.status == "ended":
-        conversation.context = conversation.context[-said_since:] if said_since else []
+        conversation.context = Context(conversation.context.latest(said_since))
     else:
         conversation.say(*decision.lines, before=said_since)
     end(conversation, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from actors.conversation.context import Context
 from actors.conversation.effects import Effect, Passivate
 from actors.conversation.events import Event, LeaseKind, LeaseLost, LeaseRenewed
 from actors.conversation.limits import Limits
@@ -99,7 +100,7 @@ class Conversation:
         self.status = "active"
         self.last_activity_at = 0.0
         self.latest_seq = 0
-        self.context: list[Line] = []
+        self.context = Context()
         self.mailbox = Mailbox(self.limits)
         self.outbox = Outbox()
         self.turn: Turn | None = None
@@ -203,9 +204,7 @@ class Conversation:
     @property
     def characters(self) -> int:
         """How much text it keeps in memory."""
-        characters = self.mailbox.weight + self.outbox.characters
-        for line in self.context:
-            characters += len(line.content)
+        characters = self.mailbox.weight + self.outbox.characters + self.context.characters
         for message in self.turn.messages if self.turn is not None else ():
             characters += message.weight
         return characters
@@ -261,11 +260,7 @@ class Conversation:
 
     def say(self, *lines: Line, before: int = 0) -> None:
         """Add lines to the context, ahead of its last ``before``, keeping it within the limit."""
-        place = max(0, len(self.context) - before)
-        self.context[place:place] = [line for line in lines if line.content]
-        excess = len(self.context) - self.limits.context_messages
-        if excess > 0:
-            del self.context[:excess]
+        self.context.say(lines, before=before, most=self.limits.context_messages)
 
     def _handler(self, event: Event) -> Callable[[Conversation, Any, float], None]:
         handler = TRANSITIONS[self.phase].get(type(event))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.conversation import delivery, intake, isolation
+from actors.conversation.context import Context
 from actors.conversation.effects import Claim, HandOver, Tell, Word
 from actors.conversation.events import (
     Claimed,
@@ -51,7 +52,7 @@ def on_lease_granted(conversation: Conversation, event: LeaseGranted, now: float
     """The lease is ours: raise the epoch."""
     conversation.lock_id = event.lock_id
     conversation.trusted_until = event.trusted_until
-    conversation.context = list(event.cached_context)
+    conversation.context = Context(event.cached_context)
     _claim(conversation, LeaseKind.REDIS, event.cached_position)
 
 
@@ -121,7 +122,7 @@ def on_claimed(conversation: Conversation, event: Claimed, now: float) -> None:
     conversation.last_activity_at = event.last_activity_at
     isolation.count(conversation, event.attempts, now)
     if event.context is not None:
-        conversation.context = list(event.context)
+        conversation.context = Context(event.context)
     delivery.restore(conversation, event.deliveries, now)
     intake.take_claimed(conversation, event, now)
 

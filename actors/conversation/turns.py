@@ -168,7 +168,7 @@ def _call_ai(conversation: Conversation, turn: Turn) -> None:
     count = turn.policy.context_messages
     context = turn.own_context
     if context is None:
-        context = tuple(conversation.context[-count:]) if count else ()
+        context = conversation.context.latest(count)
     conversation.emit(CallAi(turn.job_id, turn.call, tuple(turn.ordered), context))
     conversation.emit(SaveState())
 

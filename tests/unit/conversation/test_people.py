@@ -33,7 +33,7 @@ def test_what_an_agent_answers_stands_behind_what_it_answers_in_the_context() ->
     assert script.one(fx.SettleMessage).position == 2
     assert script.conversation.context_position == 0
     script.committed(delivers=False)
-    assert [it.role for it in script.conversation.context[1:]] == ["user", "assistant"]
+    assert [it.role for it in list(script.conversation.context)[1:]] == ["user", "assistant"]
     assert script.conversation.context_position == 2
 
 
@@ -46,7 +46,7 @@ def test_it_stands_behind_messages_that_are_still_being_marked_too() -> None:
     script.started()
     assert script.one(fx.CommitTurn).first_position == 1
     script.committed(delivers=False)
-    roles = [it.role for it in script.conversation.context[1:]]
+    roles = [it.role for it in list(script.conversation.context)[1:]]
     assert roles == ["user", "user", "assistant", "assistant"]
 
 
