@@ -91,6 +91,7 @@ async def check(
     return history
 
 
+@pytest.mark.soak  # five hosts die, one after the other: 70 s
 async def test_a_message_that_kills_its_host_is_given_up_and_all_others_are_answered(
     traffic: Traffic,
     admin: httpx.AsyncClient,

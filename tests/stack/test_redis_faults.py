@@ -30,6 +30,7 @@ def own_settings(way_to_redis: Proxy) -> dict[str, str]:
     return {"REDIS_URL": way_to_redis.url}
 
 
+@pytest.mark.soak  # two lease times long: 30 s
 async def test_a_host_cut_off_from_redis_alone_goes_on_and_so_do_the_others(
     victim: Server, traffic: Traffic, stubs: Stubs, postgres: PostgresServer, way_to_redis: Proxy
 ) -> None:

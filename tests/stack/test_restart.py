@@ -105,6 +105,7 @@ async def test_an_embedded_server_that_dies_is_started_again(
     print(f"{program} killed: longest wait of a caller {max(traffic.waits):.1f} s")
 
 
+@pytest.mark.soak  # it waits for what a stop does not wait for: 40 s
 async def test_sigterm_lets_turns_finish_and_the_next_start_does_the_rest(
     embedded: Server, stubs: Stubs
 ) -> None:

@@ -304,7 +304,13 @@ async def test_a_job_cancelled_in_one_cluster_is_stopped_in_the_other(
     turn.finish()
 
 
-@pytest.mark.parametrize("is_black_hole", [False, True], ids=["refused", "black hole"])
+@pytest.mark.parametrize(
+    "is_black_hole",
+    [
+        pytest.param(False, marks=pytest.mark.soak, id="refused"),
+        pytest.param(True, id="black hole"),
+    ],
+)
 async def test_a_cluster_that_is_cut_off_from_redis_fights_nobody(
     clusters: Clusters, inside: Inside, stubs: Stubs, is_black_hole: bool
 ) -> None:
