@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from actors.admission import Admission
@@ -50,8 +48,7 @@ class Acceptance:
         self._admission.check(message, self.under_way)
         self.under_way += 1
         try:
-            async with asyncio.timeout(ACCEPT_SECONDS):
-                result = await self._writer.call(message)
+            result = await self._writer.call(message, ACCEPT_SECONDS)
         except TimeoutError:
             raise StorageUnavailable("the database did not answer in time") from None
         finally:

@@ -29,6 +29,8 @@ class ClusterView:
     def update(self, report: ClusterReport) -> None:
         """Take in a new report."""
         now = self._reported_at = time.monotonic()
+        if report.table == self.table:  # what was worked out from it still holds
+            report = msgspec.structs.replace(report, table=self.table)
         self.report = report
         self._hosts = {it.name: it for it in report.hosts}
         self._away_since = {

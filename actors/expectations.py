@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from types import TracebackType
 
 from actors.outcome import Outcome, OutcomeKind
 from actors.router import RoutingTable
+from storage.tasks import within
 
 __all__ = ["Expectation", "Expectations"]
 
@@ -35,7 +37,7 @@ class Expectation:
         """Version of the routing table by which ``routed_to`` was last seen to be right."""
         self._book = book
         self._outcomes: deque[Outcome] = deque(maxlen=MAX_KEPT)
-        self._arrived = asyncio.Event()
+        self._arrived: asyncio.Future[None] | None = None
         self.is_over = False
         """Whether waiting is in vain: this ingress is about to stop."""
 
@@ -54,28 +56,32 @@ class Expectation:
     def put(self, outcome: Outcome) -> None:
         """Take in an outcome."""
         self._outcomes.append(outcome)
-        self._arrived.set()
+        self._wake()
 
     def end(self) -> None:
         """Let whoever waits go on without an outcome."""
         self.is_over = True
-        self._arrived.set()
+        self._wake()
 
     async def wait(self, kinds: frozenset[OutcomeKind], timeout_seconds: float) -> Outcome | None:
         """Return the first outcome of one of ``kinds``, or None when there will be none in time."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                while True:
-                    for position, outcome in enumerate(self._outcomes):
-                        if outcome.kind in kinds:
-                            del self._outcomes[position]
-                            return outcome
-                    if self.is_over:
-                        return None
-                    self._arrived.clear()
-                    await self._arrived.wait()
-        except TimeoutError:
-            return None
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            for position, outcome in enumerate(self._outcomes):
+                if outcome.kind in kinds:
+                    del self._outcomes[position]
+                    return outcome
+            if self.is_over:
+                return None
+            self._arrived = asyncio.get_running_loop().create_future()
+            try:
+                await within(self._arrived, deadline - time.monotonic())
+            except TimeoutError:
+                return None
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
 
 
 class Expectations:

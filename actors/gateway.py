@@ -20,7 +20,8 @@ from actors.codec import (
     EnvelopeKind,
     decode_cluster_report,
 )
-from actors.envelopes import address_of, envelope_of, erased, poke_for
+from actors.dispatch import Dispatch
+from actors.envelopes import address_of, envelope_of, erased
 from actors.expectations import Expectation, Expectations
 from actors.host_link import HostLink
 from actors.outcome import Outcome, OutcomeKind
@@ -45,7 +46,6 @@ __all__ = ["Gateway"]
 log = structlog.get_logger()
 
 UNDECIDED = frozenset({OutcomeKind.STARTED, OutcomeKind.LOCKED})
-REROUTE_INTERVAL_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 WATCH_TIMEOUT_SECONDS = 5.0
 """The supervisor answers within one second if it is there."""
@@ -66,6 +66,7 @@ class Gateway:
         self._expectations = Expectations()
         self._writer = WriterLink(directory, lambda: self._view.table, self._busyness)
         self._hosts = HostLink(directory, lambda: self._view.table, self._busyness)
+        self._dispatch = Dispatch(self._ingress_id, self._view, self._hosts, self._expectations)
         self._admission = Admission(
             self._view,
             self._expectations,
@@ -105,7 +106,7 @@ class Gateway:
     async def start(self) -> None:
         """Wait until the cluster serves. Raises ``TimeoutError`` after ``READY_SECONDS``."""
         self._spawn(keep_running("watch", self._watch))
-        self._spawn(keep_running("reroute", self._follow_routing))
+        self._spawn(keep_running("reroute", self._dispatch.follow_routing))
         async with asyncio.timeout(READY_SECONDS):
             await self._serving.wait()
 
@@ -144,7 +145,7 @@ class Gateway:
         for expectation in waiting:
             expectation.epoch = accepted.epoch
             self._expectations.note_bot(expectation, message.bot_id)
-        self._spawn(self._send(envelope, waiting))
+        self._dispatch.send(envelope, waiting)
 
     def notify_cancelled(self, conversation_id: str, job_id: str) -> None:
         """Tell the host that a job of the conversation was cancelled in the database."""
@@ -207,24 +208,12 @@ class Gateway:
 
     def _notify(self, envelope: Envelope) -> None:
         """Send something that nobody waits for an answer to."""
-        self._spawn(self._send(envelope, []))
+        self._dispatch.send(envelope)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _send(self, envelope: Envelope, waiting: list[Expectation]) -> None:
-        target = self._view.table.host_of(envelope.conversation_id)
-        owner = target.owner if target is not None else None
-        for expectation in waiting:
-            expectation.routed_to = owner
-        taken = target is not None and await self._hosts.send(envelope, target.name)
-        for expectation in waiting:
-            expectation.is_routed = True
-            if not taken:
-                expectation.routed_to = None
-                expectation.checked_version = -1
 
     async def _watch(self) -> None:
         """Keep up with the cluster; a supervisor that is away changes nothing."""
@@ -251,10 +240,3 @@ class Gateway:
             self._on_word_of_job(outcome.job_id)
         if outcome.kind not in UNDECIDED:
             self._admission.note_decided(host, outcome.conversation_id)
-
-    async def _follow_routing(self) -> None:
-        """Hand what is waited for to its host again, where that host is another one by now."""
-        while True:
-            await asyncio.sleep(REROUTE_INTERVAL_SECONDS)
-            for waiting in self._expectations.misrouted(self._view.table):
-                await self._send(poke_for(waiting, self._ingress_id), waiting)

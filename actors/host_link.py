@@ -22,6 +22,7 @@ MAX_QUEUED = 20_000
 MAX_BATCH_CHARACTERS = 4_194_304
 MAX_QUEUED_CHARACTERS = 67_108_864
 CALL_TIMEOUT_SECONDS = 10.0
+_PATIENT = frozenset({EnvelopeKind.MESSAGE, EnvelopeKind.POKE})
 
 log = structlog.get_logger()
 
@@ -51,12 +52,16 @@ class HostLink:
             if target is None:
                 return False
             host = target.name
+        taken = self.put(envelope, host)
+        return taken is not None and await taken == [True]
+
+    def put(self, envelope: Envelope, host: str) -> asyncio.Future[list[bool]] | None:
+        """Send to ``host``; the future gets whether it was taken. None: too many wait for that."""
+        is_urgent = envelope.kind not in _PATIENT
         try:
-            is_urgent = envelope.kind not in (EnvelopeKind.MESSAGE, EnvelopeKind.POKE)
-            (taken,) = await self._batcher(host).submit([envelope], is_urgent=is_urgent)
+            return self._batcher(host).put([envelope], is_urgent=is_urgent)
         except QueueFull:
-            return False
-        return taken
+            return None
 
     async def send_all(self, envelopes: Sequence[Envelope]) -> None:
         """Send to every host."""

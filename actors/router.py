@@ -9,7 +9,7 @@ routing, not ownership: two tables may disagree for a moment, and the epoch keep
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 
 from storage.records import Record
@@ -20,6 +20,9 @@ SHARD_COUNT = 1024
 """Fixed for good: two processes with different counts would route differently."""
 MAX_DEAD_OWNERS = 256
 """How many owners that are gone a table remembers; the oldest are forgotten first."""
+
+MAX_HASHES = 16_384
+"""Of texts that are kept: a message's conversation is looked for several times."""
 
 
 class Host(Record, frozen=True):
@@ -122,6 +125,7 @@ def _score(host_name: str, shard: int) -> int:
     return _stable_hash(f"{shard}:{host_name}")
 
 
+@lru_cache(MAX_HASHES)
 def _stable_hash(text: str) -> int:
     # Not hash(): it is salted anew in each process.
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

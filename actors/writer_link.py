@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -22,6 +23,7 @@ from storage.codec import (
 )
 from storage.pace import Busyness, Pace, never_busy
 from storage.records import NewMessage
+from storage.tasks import within
 
 __all__ = ["WriterLink"]
 
@@ -50,16 +52,20 @@ class WriterLink:
         self._busyness = busyness
         self._batchers: dict[tuple[str, bool], Batcher[Operation, Result]] = {}
 
-    async def call(self, operation: Operation) -> Result:
-        """Have one operation done. Never raises for trouble: see ``StorageFailure``."""
+    async def call(self, operation: Operation, timeout_seconds: float = math.inf) -> Result:
+        """Have one operation done. Never raises for trouble: see ``StorageFailure``.
+
+        Raises ``TimeoutError`` when it takes longer; it may be done all the same.
+        """
         writer = self._table().writer_of(operation.conversation_id)
         if writer is None:
             return StorageFailure.UNAVAILABLE
         batcher = self._batcher(writer, is_ordered=isinstance(operation, NewMessage))
         try:
-            (result,) = await batcher.submit([operation])
+            done = batcher.put([operation])
         except QueueFull:
             return StorageFailure.OVERLOADED
+        (result,) = await (done if timeout_seconds == math.inf else within(done, timeout_seconds))
         return result
 
     def _batcher(self, writer: str, *, is_ordered: bool) -> Batcher[Operation, Result]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -13,7 +12,7 @@ from starlette.types import Receive
 
 from ingress.errors import BodyTooLarge, Busy, RequestTimeout, UnsupportedMediaType
 
-__all__ = ["BODY_TIMEOUT_SECONDS", "BodyMemory", "read_body"]
+__all__ = ["BODY_TIMEOUT_SECONDS", "BodyMemory", "BodyShare", "read_body"]
 
 BODY_TIMEOUT_SECONDS = 30.0
 _JSON = re.compile(r"\s*application/(?:json|[\w!#$&^.-]+\+json)\s*(?:;.*)?", re.I | re.A | re.S)
@@ -29,34 +28,43 @@ class BodyMemory:
         self._max_bytes = max_bytes
         self.used_bytes = 0
 
-    @contextmanager
-    def share(self, *, is_unlimited: bool) -> Iterator[Callable[[int], None]]:
-        """Give a function that adds bytes; all are given back when the block ends.
+    def share(self, *, is_unlimited: bool) -> BodyShare:
+        """Return one request's share, which is given back when its block ends."""
+        return BodyShare(self, is_unlimited=is_unlimited)
 
-        It raises ``Busy`` past the limit, unless ``is_unlimited``.
-        """
-        own_bytes = 0
-
-        def add(size: int) -> None:
-            nonlocal own_bytes
-            own_bytes += size
-            self.used_bytes += size
-            is_full = self.used_bytes > self._max_bytes and self.used_bytes > own_bytes
-            if is_full and not is_unlimited:
-                raise Busy("Too many long requests are under way")
-
-        try:
-            yield add
-        finally:
-            self.used_bytes -= own_bytes
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for more."""
+        return self.used_bytes > self._max_bytes
 
 
-async def read_body(
-    headers: Headers, receive: Receive, max_bytes: int, take: Callable[[int], None]
-) -> bytes:
+class BodyShare:
+    """The bytes of one request; a context manager."""
+
+    def __init__(self, memory: BodyMemory, *, is_unlimited: bool) -> None:
+        self._memory = memory
+        self._is_unlimited = is_unlimited
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.used_bytes -= self._bytes
+
+    def take(self, size: int) -> None:
+        """Add bytes. Raises ``Busy`` past the limit, unless the request is unlimited."""
+        self._bytes += size
+        self._memory.used_bytes += size
+        is_alone = self._memory.used_bytes == self._bytes
+        if self._memory.is_full and not is_alone and not self._is_unlimited:
+            raise Busy("Too many long requests are under way")
+
+
+async def read_body(headers: Headers, receive: Receive, max_bytes: int, share: BodyShare) -> bytes:
     """Return the body. Checks in this order: content type, length, then what comes.
 
-    ``take`` is told of every byte before it is kept, and may raise.
+    ``share`` is told of every byte before it is kept. Raises ``Busy`` past its limit.
     """
     declared = headers.get("content-length", "")
     length = int(declared) if declared.isascii() and declared.isdigit() else 0
@@ -66,7 +74,7 @@ async def read_body(
         _check_media_type(content_type, headers)
     if length > max_bytes:
         raise BodyTooLarge(max_bytes)
-    body = await _receive_all(receive, max_bytes, take)
+    body = await _receive_all(receive, max_bytes, share)
     if body:
         _check_media_type(content_type, headers)
     return body
@@ -79,7 +87,7 @@ def _check_media_type(content_type: str | None, headers: Headers) -> None:
         raise UnsupportedMediaType("The body must not be compressed")
 
 
-async def _receive_all(receive: Receive, max_bytes: int, take: Callable[[int], None]) -> bytes:
+async def _receive_all(receive: Receive, max_bytes: int, share: BodyShare) -> bytes:
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -93,7 +101,7 @@ async def _receive_all(receive: Receive, max_bytes: int, take: Callable[[int], N
                 size += len(chunk)
                 if size > max_bytes:
                     raise BodyTooLarge(max_bytes)
-                take(len(chunk))
+                share.take(len(chunk))
                 chunks.append(chunk)
                 more = message.get("more_body", False)
     except TimeoutError:

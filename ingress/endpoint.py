@@ -136,11 +136,11 @@ class Endpoints:
         headers = Headers(scope=scope)
         if operation.scope is not None:
             self._admit(scope, operation.scope, audit)
-        with self._bodies.share(is_unlimited=operation.scope is not Scope.MESSAGES) as take:
+        with self._bodies.share(is_unlimited=operation.scope is not Scope.MESSAGES) as share:
             document: dict[str, Any] = {}
             webhook_id: str | None = None
             if reads_body(scope["method"]):
-                body = await read_body(headers, receive, self._max_body_bytes, take)
+                body = await read_body(headers, receive, self._max_body_bytes, share)
                 if operation.is_signed and self._signatures.are_needed:
                     webhook_id = self._signatures.check(headers, body)
                 if operation.takes_document:

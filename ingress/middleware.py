@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-import uuid
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +23,7 @@ from ingress.paths import normalize_path
 from ingress.ports import Overloaded, StorageUnavailable
 from storage.metrics import HTTP_RESPONSES
 from storage.postgres import DatabaseRejected, DatabaseUnavailable
+from storage.time_ordered_id import time_ordered_id
 
 __all__ = ["RequestMiddleware", "request_id_of"]
 
@@ -44,7 +43,7 @@ def request_id_of(scope: Scope) -> str:
             if is_short and text.isascii() and text.isprintable():
                 return text
             break
-    return str(uuid.uuid4())
+    return time_ordered_id()
 
 
 class RequestMiddleware:
@@ -118,7 +117,8 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self._request_id
+            own = (b"x-request-id", self._request_id.encode("latin-1"))
+            message["headers"] = [*message["headers"], own]
         await self._send(message)
 
     async def refuse(self, error: ApiError, scope: Scope, receive: Receive) -> None:

@@ -11,6 +11,8 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
+from ingress.http_protocol import HttpProtocol
+
 __all__ = ["IngressServer", "PortInUse", "bind_listener"]
 
 LAST_ANSWERS_SECONDS = 8.0
@@ -60,6 +62,7 @@ class IngressServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="on",

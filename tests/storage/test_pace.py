@@ -75,6 +75,6 @@ async def test_what_is_urgent_takes_what_was_held_back_with_it() -> None:
     await batcher.submit([1])
     held = asyncio.create_task(batcher.submit([2]))
     await asyncio.sleep(0)
-    await batcher.submit([3], is_urgent=True)
+    await batcher.put([3], is_urgent=True)
     await held
     assert batches == [[1], [2, 3]]

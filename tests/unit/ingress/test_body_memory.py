@@ -11,9 +11,9 @@ from ingress.errors import Busy
 def test_past_the_limit_further_bytes_are_refused_and_all_are_given_back() -> None:
     memory = BodyMemory(100)
     with memory.share(is_unlimited=False) as one:
-        one(80)
+        one.take(80)
         with pytest.raises(Busy), memory.share(is_unlimited=False) as other:
-            other(30)
+            other.take(30)
         assert memory.used_bytes == 80
     assert memory.used_bytes == 0
 
@@ -21,5 +21,5 @@ def test_past_the_limit_further_bytes_are_refused_and_all_are_given_back() -> No
 def test_a_single_request_may_have_a_body_of_any_length() -> None:
     memory = BodyMemory(100)
     with memory.share(is_unlimited=False) as one:
-        one(60)
-        one(60)
+        one.take(60)
+        one.take(60)
