@@ -15,7 +15,7 @@ from storage.redis_state import CachedState, StateCache
 __all__ = ["StateSaver"]
 
 MAX_BATCH = 500
-LONGEST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 1.0
 """Between two batches, while much is under way: what changes twice meanwhile is written once."""
 MAX_WAITING = 20_000
 """States that wait to be written; beyond, further ones are dropped (it is a cache)."""

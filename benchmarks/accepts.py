@@ -14,33 +14,42 @@ from benchmarks.systems import stubs
 
 __all__ = ["MEASUREMENTS", "set_ai_delay"]
 
-SYNCHRONOUS_IN_FLIGHT = 512
-ACCEPTS_IN_FLIGHT = 256
+IN_FLIGHT = 512
 LIGHT_IN_FLIGHT = 16
 HELD_MS = 3_600_000
-BUSY_CONVERSATIONS = 4_000
+BUSY_CONVERSATIONS = 8_000
+OPENING_SECONDS = 8
 NEW_CONVERSATIONS = 10_000_000
 SETTINGS = {"AI_SERVICE_TIMEOUT": "3600", "HOST_MAX_BUSY": "1000000", "MAX_IN_FLIGHT": "1000000"}
+SLICE_SECONDS = 3
+SLICES = 3
+"""In a round. Turns and accepts take turns so often that what the machine does differently from
+one moment to the next falls on both."""
 
 
 def measure_accepts(run: Run) -> Outcome:
-    """Measure turns first, then hold the AI and measure acceptance, on the same start."""
+    """Measure turns on one start, acceptance on another whose AI is held, side by side."""
     turns: list[ClosedLoop] = []
     accepts: list[ClosedLoop] = []
     light: list[ClosedLoop] = []
     opened: list[ClosedLoop] = []
-    for _ in range(run.rounds):
-        with (
-            stubs(run) as both,
-            product(run, both.ai_url, both.platform_url, SETTINGS) as running,
-        ):
-            turns.append(_measure(run, running.endpoint, SYNCHRONOUS_IN_FLIGHT, None, "turn"))
-            set_ai_delay(both.ai_url, HELD_MS)
-            endpoint = running.endpoint.accepting()
-            busy = BUSY_CONVERSATIONS
-            accepts.append(_measure(run, endpoint, ACCEPTS_IN_FLIGHT, busy, "busy"))
-            light.append(_measure(run, endpoint, LIGHT_IN_FLIGHT, busy, "busy"))
-            opened.append(_measure(run, endpoint, ACCEPTS_IN_FLIGHT, NEW_CONVERSATIONS, "new"))
+    busy = BUSY_CONVERSATIONS
+    with (
+        stubs(run) as quick,
+        stubs(run) as held,
+        product(run, quick.ai_url, quick.platform_url, SETTINGS) as answering,
+        product(run, held.ai_url, held.platform_url, SETTINGS) as accepting,
+    ):
+        set_ai_delay(held.ai_url, HELD_MS)
+        endpoint = accepting.endpoint.accepting()
+        _measure(run, answering.endpoint, IN_FLIGHT, None, "turn", run.seconds)
+        _measure(run, endpoint, IN_FLIGHT, busy, "busy", OPENING_SECONDS)
+        for _ in range(run.rounds * SLICES):
+            turns.append(_measure(run, answering.endpoint, IN_FLIGHT, None, "turn"))
+            accepts.append(_measure(run, endpoint, IN_FLIGHT, busy, "busy"))
+        for _ in range(run.rounds):
+            light.append(_measure(run, endpoint, LIGHT_IN_FLIGHT, busy, "busy", run.seconds))
+            opened.append(_measure(run, endpoint, IN_FLIGHT, NEW_CONVERSATIONS, "new"))
     ratio = ratios([it.per_second for it in accepts], [it.per_second for it in turns])
     wait = Rounds.of([it.p50_ms for it in light])
     results = [
@@ -63,15 +72,16 @@ def measure_accepts(run: Run) -> Outcome:
         ),
     ]
     rows = [
-        _row(f"turns, {SYNCHRONOUS_IN_FLIGHT} in flight", turns),
-        _row(f"accepts in busy conversations, {ACCEPTS_IN_FLIGHT} in flight", accepts),
+        _row(f"turns, {IN_FLIGHT} in flight", turns),
+        _row(f"accepts in busy conversations, {IN_FLIGHT} in flight", accepts),
         _row(f"accepts in busy conversations, {LIGHT_IN_FLIGHT} in flight", light),
-        _row(f"accepts, each in a new conversation, {ACCEPTS_IN_FLIGHT} in flight", opened),
+        _row(f"accepts, each in a new conversation, {IN_FLIGHT} in flight", opened),
     ]
     note = (
-        f"The AI is held: {BUSY_CONVERSATIONS:,} conversations have a turn that does not end, and "
-        "get further messages. In the last row each message opens a conversation, which takes a "
-        "lease and claims it."
+        "Turns and accepts are measured in turn, on two starts side by side. For accepts the AI is "
+        f"held: {BUSY_CONVERSATIONS:,} conversations have a turn that does not end, and get "
+        "further messages. In the last row each message opens a conversation, which takes a lease "
+        "and claims it."
     )
     columns = ("", "messages/s", "p50, ms", "p99, ms")
     return Outcome(results, [Table("Acceptance with the AI held", columns, rows, note)])
@@ -85,15 +95,15 @@ def set_ai_delay(ai_url: str, delay_ms: float) -> None:
 
 
 def _measure(
-    run: Run, endpoint: Endpoint, in_flight: int, conversations: int | None, prefix: str
+    run: Run,
+    endpoint: Endpoint,
+    in_flight: int,
+    conversations: int | None,
+    prefix: str,
+    seconds: int = SLICE_SECONDS,
 ) -> ClosedLoop:
     found = send_closed_loop(
-        endpoint,
-        in_flight,
-        run.seconds,
-        warm_up_seconds=run.warm_up_seconds,
-        conversations=conversations,
-        prefix=prefix,
+        endpoint, in_flight, seconds, conversations=conversations, prefix=prefix
     )
     run.say(f"  {prefix}, {in_flight} in flight: {found.per_second:,.0f}/s, p50 {found.p50_ms} ms")
     return found

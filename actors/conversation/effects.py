@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from actors.conversation.events import Answer, LeaseKind
 from actors.conversation.message import Line, Message
 from actors.conversation.turn import Newer
+from actors.conversation.value import value
 
 
 class Word(StrEnum):
@@ -22,14 +22,14 @@ class Word(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AcquireLease:
     """Ask for the lease."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseLease:
     """Give the lease back, if it is still the one of ``lock_id``. No answer."""
 
@@ -38,7 +38,7 @@ class ReleaseLease:
     kind: LeaseKind
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """Raise the epoch in the database, from ``epoch``, and read what the owner needs."""
 
@@ -49,14 +49,14 @@ class Claim:
     cached_position: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FetchPending:
     """Read the messages that are pending in the database."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandOver:
     """Tell the holder of the lease about these messages. No answer.
 
@@ -68,7 +68,7 @@ class HandOver:
     message_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartTurn:
     """Mark the turn's messages in the database, and merge their jobs into its job."""
 
@@ -87,7 +87,7 @@ class StartTurn:
     died of this one."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallAi:
     """Ask the AI."""
 
@@ -97,7 +97,7 @@ class CallAi:
     context: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AbandonAi:
     """Stop waiting for the AI. No answer."""
 
@@ -105,7 +105,7 @@ class AbandonAi:
     call: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CommitTurn:
     """Write the end of a turn."""
 
@@ -130,7 +130,7 @@ class CommitTurn:
     """Why it failed, for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SettleMessage:
     """End a message without a turn: ``completed`` (recorded, ``reason``) or ``rejected``."""
 
@@ -141,7 +141,7 @@ class SettleMessage:
     position: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CountDelivery:
     """Count a delivery attempt in the database, before it is made."""
 
@@ -151,7 +151,7 @@ class CountDelivery:
     """How many were counted before."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deliver:
     """Try to deliver a committed answer, once."""
 
@@ -164,7 +164,7 @@ class Deliver:
     action_count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordDelivery:
     """Write down how a delivery attempt ended."""
 
@@ -176,7 +176,7 @@ class RecordDelivery:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tell:
     """Tell whoever waits for the message. No answer."""
 
@@ -193,12 +193,12 @@ class Tell:
     restart_job_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SaveState:
     """Refresh the conversation's state in Redis. No answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Passivate:
     """Forget the conversation; nothing of it is only in memory. No answer."""
 

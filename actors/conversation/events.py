@@ -7,16 +7,15 @@ ignored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from actors.conversation.message import Line, Message
 from actors.conversation.outbox import Delivery
 from actors.conversation.terms import Answer as Answer  # noqa: PLC0414 -- exported here too
 from actors.conversation.terms import Fate as Fate  # noqa: PLC0414 -- exported here too
 from actors.conversation.terms import LeaseKind as LeaseKind  # noqa: PLC0414 -- exported here too
+from actors.conversation.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageReceived:
     """A stored message came for the first time. ``epoch`` is the one that its acceptance saw."""
 
@@ -24,7 +23,7 @@ class MessageReceived:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Poked:
     """There may be work: a message that was stored before, or (None) a delivery that is due."""
 
@@ -34,7 +33,7 @@ class Poked:
     """The message's own job, where that is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaseGranted:
     """The lease is held under ``lock_id``; Redis's copy of the context came with it."""
 
@@ -46,7 +45,7 @@ class LeaseGranted:
     cached_context: tuple[Line, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaseRefused:
     """Another owner has it. ``reachable``: it is a live host that the messages can be handed to."""
 
@@ -56,7 +55,7 @@ class LeaseRefused:
     reachable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaseUnknown:
     """Redis did not answer; the database has to guard the ownership."""
 
@@ -64,7 +63,7 @@ class LeaseUnknown:
     lock_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaseRenewed:
     """The lease holds until ``trusted_until``."""
 
@@ -73,14 +72,14 @@ class LeaseRenewed:
     trusted_until: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaseLost:
     """The lease is held by somebody else, or by nobody."""
 
     lock_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claimed:
     """The epoch is ours; this is what the database holds.
 
@@ -104,7 +103,7 @@ class Claimed:
     """The message that was accepted last, of those that the claim could see."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimStale:
     """The epoch was not the one expected."""
 
@@ -112,7 +111,7 @@ class ClaimStale:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimRefused:
     """By the database another owner has it until ``retry_at``."""
 
@@ -120,14 +119,14 @@ class ClaimRefused:
     retry_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimMissing:
     """The database does not know the conversation."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PendingFetched:
     """The pending messages that the database holds. ``complete``: these are all."""
 
@@ -136,7 +135,7 @@ class PendingFetched:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnStarted:
     """Whether the turn's messages are marked in the database."""
 
@@ -145,7 +144,7 @@ class TurnStarted:
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AiAnswered:
     """The AI gave a usable answer."""
 
@@ -154,7 +153,7 @@ class AiAnswered:
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AiFailed:
     """The AI gave no usable answer after all attempts."""
 
@@ -165,7 +164,7 @@ class AiFailed:
     """What happened, for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnCommitted:
     """``delivery`` None: nothing is to be sent."""
 
@@ -176,7 +175,7 @@ class TurnCommitted:
     result: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageSettled:
     """Whether the end of a message that no turn answers is written down."""
 
@@ -185,7 +184,7 @@ class MessageSettled:
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeliveryCounted:
     """Whether a delivery attempt is counted in the database."""
 
@@ -194,7 +193,7 @@ class DeliveryCounted:
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeliveryEnded:
     """One attempt ended. ``result``: sent, retry (then at ``retry_at``) or dead."""
 
@@ -206,7 +205,7 @@ class DeliveryEnded:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeliveryRecorded:
     """Whether the end of a delivery attempt is written down; the rest repeats it."""
 
@@ -218,29 +217,29 @@ class DeliveryRecorded:
     retry_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JobCancelled:
     """The job was cancelled in the database."""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConversationReset:
     """An operator raised its epoch: what is held is void, what waits is to be done afresh."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reopened:
     """Something that was decided is pending again in the database: begin afresh after this turn."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Released:
     """The host gives the conversation up, because it stops or the shard has moved."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tick:
     """Time has passed; something may be due."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from actors.conversation.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limits:
     """Limits of one conversation in memory; what exceeds them stays in the database."""
 

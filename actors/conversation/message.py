@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from actors.conversation.policy import Policy
+from actors.conversation.value import value
 
 ROLES = {"user": "user", "agent": "assistant", "bot": "assistant", "system": "system"}
 """Who speaks in the context, by sender type."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Line:
     """One line of the context."""
 
@@ -18,7 +17,7 @@ class Line:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """A stored message, with the policy of its bot as it was when it reached the host."""
 

@@ -27,6 +27,10 @@ class Phase(Enum):
     """The AI has been asked."""
     COMMITTING = "committing"
 
+    # By identity, as they compare: Enum's own is a function in Python, and each event looks phases
+    # up several times.
+    __hash__ = object.__hash__
+
 
 OWNED = frozenset({Phase.IDLE, Phase.DEBOUNCING, Phase.STARTING, Phase.CALLING, Phase.COMMITTING})
 """Phases in which the conversation is ours."""

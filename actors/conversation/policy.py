@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from actors.conversation.value import value
 
 
 class BusyPolicy(StrEnum):
@@ -19,7 +20,7 @@ class BusyPolicy(StrEnum):
     """It is marked rejected and not answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Policy:
     """The settings of one bot that the rules need."""
 

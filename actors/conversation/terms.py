@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from actors.conversation.value import value
 
 
 class LeaseKind(StrEnum):
@@ -23,7 +24,7 @@ class Fate(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What the AI answered, as far as the rules need it; ``payload`` is opaque to them."""
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from actors.conversation.message import Line, Message
 from actors.conversation.policy import Policy
+from actors.conversation.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Newer:
     """A user's message that came while the turn was running."""
 
@@ -18,7 +19,7 @@ class Newer:
     """The job that will answer it; None: it was rejected."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """How a turn ends, if its commit is taken."""
 
