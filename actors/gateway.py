@@ -52,7 +52,7 @@ WATCH_TIMEOUT_SECONDS = 5.0
 READY_SECONDS = 60.0
 DELIVERIES_TIMEOUT_SECONDS = 5.0
 MAX_DELIVERIES = 1_000
-MANY_WAITING = 200
+MANY_WAITING = 100
 """Callers who wait, from which on calls go in larger batches."""
 
 

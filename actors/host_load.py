@@ -13,7 +13,7 @@ __all__ = ["MAX_CHARACTERS", "HostLoad", "is_idle"]
 
 MAX_CHARACTERS = 134_217_728
 """Texts in the memory of one host, past which messages for it are refused."""
-MANY_BUSY = 100
+MANY_BUSY = 50
 """Conversations with work and not waiting for an AI, from which on calls go in larger batches."""
 
 _TAKING = frozenset({Phase.ACQUIRING, Phase.CLAIMING})
