@@ -9,6 +9,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["HttpProtocol"]
 
+MAX_GATHERED_BYTES = 65_536
+"""More is written at once, so that the transport can say when it is too much."""
+
 
 class HttpProtocol(HttpToolsProtocol):
     """Each write is a call of the system and, on the other side, something to wake up for."""
@@ -25,6 +28,7 @@ class _Gathering:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._chunks: list[bytes] = []
+        self._bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -33,6 +37,9 @@ class _Gathering:
         if not self._chunks:
             self._loop.call_soon(self._flush)
         self._chunks.append(data)
+        self._bytes += len(data)
+        if self._bytes > MAX_GATHERED_BYTES:
+            self._flush()
 
     def close(self) -> None:
         self._flush()
@@ -42,3 +49,4 @@ class _Gathering:
         if self._chunks and not self._transport.is_closing():
             self._transport.write(b"".join(self._chunks))
         self._chunks.clear()
+        self._bytes = 0

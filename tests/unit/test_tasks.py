@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from storage import tasks
-from storage.tasks import end_task, keep_running, wait_at_most
+from storage.tasks import end_task, keep_running, wait_at_most, within
 
 
 async def test_work_that_fails_is_begun_again_until_it_ends(
@@ -46,3 +46,21 @@ async def test_an_event_is_waited_for_and_not_longer() -> None:
     event.set()
     assert await waiting
     assert await wait_at_most(event, 0.01)
+
+
+async def test_a_future_is_waited_for_and_not_longer() -> None:
+    loop = asyncio.get_running_loop()
+    late: asyncio.Future[str] = loop.create_future()
+    with pytest.raises(TimeoutError):
+        await within(late, 0.01)
+    assert late.done()
+    early: asyncio.Future[str] = loop.create_future()
+    loop.call_soon(early.set_result, "early")
+    assert await within(early, 60) == "early"
+    dropped: asyncio.Future[str] = loop.create_future()
+    waiting = asyncio.create_task(within(dropped, 60))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert dropped.cancelled()
