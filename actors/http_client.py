@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from base64 import b64encode
@@ -31,6 +30,7 @@ KEEPALIVE_SECONDS = 4.0
 """Less than the 5 s after which many servers close an idle connection under the next request."""
 MAX_ADDRESSES = 1_024
 """Read addresses that are kept."""
+MAX_TIMEOUTS = 256
 
 _HEADERS = {
     "User-Agent": "chat-orchestrator",
@@ -99,12 +99,15 @@ class HttpClient:
         if self._session is None:  # made here, since it needs the running loop
             self._session = _open_session()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                address, credentials = _split_credentials(url)
-                async with self._session.post(
-                    address, data=body, headers={**headers, **credentials}, allow_redirects=False
-                ) as response:
-                    return Reply(response.status, response.headers, await _read(response.content))
+            address, credentials = _split_credentials(url)
+            async with self._session.post(
+                address,
+                data=body,
+                headers={**headers, **credentials},
+                allow_redirects=False,
+                timeout=_timeout(timeout_seconds),
+            ) as response:
+                return Reply(response.status, response.headers, await _read(response.content))
         except aiohttp.ServerTimeoutError as error:
             raise CallTimedOut(f"not connected within {CONNECT_TIMEOUT_SECONDS:g} s") from error
         except TimeoutError as error:
@@ -128,8 +131,12 @@ def _open_session() -> aiohttp.ClientSession:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=_HEADERS,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
     )
+
+
+@lru_cache(MAX_TIMEOUTS)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
 
 
 @lru_cache(MAX_ADDRESSES)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.endpoint import MESSAGE_PATH, Endpoint
-from benchmarks.processor_time import processor_seconds
+from benchmarks.processor_time import processes_of, processor_seconds
 from benchmarks.programs import program
 from benchmarks.run import Run
 from ingress.run_file import RunFile
@@ -33,6 +33,18 @@ class Product:
     def processor_seconds(self) -> dict[str, float]:
         """Return what each of its parts has used since it started."""
         return processor_seconds(self.process, self.data)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have all of its processes stand still until the block ends: they take nothing then."""
+        standing = list(processes_of(self.process, self.data))
+        try:
+            for process in standing:
+                process.suspend()
+            yield
+        finally:
+            for process in reversed(standing):
+                process.resume()
 
     @property
     def addresses(self) -> RunFile:
