@@ -55,10 +55,13 @@ class Dispatch:
 
 
 def _note_sent(waiting: Sequence[Expectation], sent: asyncio.Future[list[bool]]) -> None:
-    error = None if sent.cancelled() else sent.exception()
-    if error is not None:
-        log.error("envelope_not_sent", exc_info=error)
-    is_taken = not sent.cancelled() and error is None and sent.result() == [True]
+    is_taken = False
+    try:
+        is_taken = sent.result() == [True]
+    except asyncio.CancelledError:
+        pass  # this process stops
+    except Exception:
+        log.exception("envelope_not_sent")
     _note_routed(waiting, is_taken=is_taken)
 
 

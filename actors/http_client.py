@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import ssl
 import time
+import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ _HEADERS = {
     "Accept-Encoding": "identity",  # a few hundred bytes; and no bombs
     "Content-Type": "application/json",
 }
+_INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class CallFailed(Exception):
@@ -87,6 +90,7 @@ class HttpClient:
     """
 
     def __init__(self) -> None:
+        self._context = httpx.create_ssl_context()
         self._session: aiohttp.ClientSession | None = None
 
     async def post_json(
@@ -97,7 +101,7 @@ class HttpClient:
         Raises ``CallTimedOut`` or ``CallFailed``. Cancelling it closes the connection.
         """
         if self._session is None:  # made here, since it needs the running loop
-            self._session = _open_session()
+            self._session = _open_session(self._context)
         try:
             address, credentials = _split_credentials(url)
             async with self._session.post(
@@ -107,12 +111,16 @@ class HttpClient:
                 allow_redirects=False,
                 timeout=_timeout(timeout_seconds),
             ) as response:
-                return Reply(response.status, response.headers, await _read(response.content))
+                said = await _read(response.content)
+                encoding = response.headers.get("content-encoding", "").strip().lower()
+                if said is not None and encoding in _INFLATED:
+                    said = _inflate(said)
+                return Reply(response.status, response.headers, said)
         except aiohttp.ServerTimeoutError as error:
             raise CallTimedOut(f"not connected within {CONNECT_TIMEOUT_SECONDS:g} s") from error
         except TimeoutError as error:
             raise CallTimedOut(f"no reply within {timeout_seconds:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError, zlib.error) as error:
             raise CallFailed(f"no reply: {type(error).__name__}") from error
 
     async def aclose(self) -> None:
@@ -121,9 +129,9 @@ class HttpClient:
             await self._session.close()
 
 
-def _open_session() -> aiohttp.ClientSession:
+def _open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        ssl=httpx.create_ssl_context(),
+        ssl=context,
         limit=0,
         keepalive_timeout=KEEPALIVE_SECONDS,
     )
@@ -131,12 +139,17 @@ def _open_session() -> aiohttp.ClientSession:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=_HEADERS,
+        auto_decompress=False,  # it fails for what it does not know, though nobody may read it
     )
 
 
 @lru_cache(MAX_TIMEOUTS)
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+    return aiohttp.ClientTimeout(
+        total=seconds,
+        sock_connect=CONNECT_TIMEOUT_SECONDS,
+        ceil_threshold=math.inf,  # as it is, and not up to a second longer
+    )
 
 
 @lru_cache(MAX_ADDRESSES)
@@ -159,6 +172,12 @@ async def _read(content: aiohttp.StreamReader) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _inflate(said: bytes) -> bytes | None:
+    """Decompress a reply, though none such was asked for; None: it is too long."""
+    inflated = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(said, MAX_REPLY_BYTES + 1)
+    return inflated if len(inflated) <= MAX_REPLY_BYTES else None
 
 
 def backoff_seconds(

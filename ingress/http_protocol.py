@@ -18,7 +18,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See ``asyncio.Protocol``."""
-        super().connection_made(cast("asyncio.Transport", _Gathering(transport)))
+        self._gathering = _Gathering(transport)
+        super().connection_made(cast("asyncio.Transport", self._gathering))
+
+    def eof_received(self) -> None:
+        """See ``asyncio.Protocol``: the transport closes itself after it, with what it has."""
+        self._gathering.flush()
+        super().eof_received()
 
 
 class _Gathering:
@@ -35,17 +41,17 @@ class _Gathering:
 
     def write(self, data: bytes) -> None:
         if not self._chunks:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._chunks.append(data)
         self._bytes += len(data)
         if self._bytes > MAX_GATHERED_BYTES:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self._chunks and not self._transport.is_closing():
             self._transport.write(b"".join(self._chunks))
         self._chunks.clear()

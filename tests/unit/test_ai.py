@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -33,6 +35,9 @@ class Sleeper:
 
     async def __call__(self, seconds: float) -> None:
         self.slept.append(seconds)
+
+
+BOMB = gzip.compress(b"[" + b" " * 50_000_000 + b"]")
 
 
 @pytest.fixture
@@ -138,6 +143,8 @@ async def test_what_is_asked_and_what_comes_back(client: AiClient, bot: Effectiv
         (replying(200, b'{"response_text": "\xff"}'), "ai_invalid_response"),
         (replying(200, b"[" * 100_000), "ai_invalid_response"),
         (replying(200, b"not gzip", Content_Encoding="gzip"), "ai_error"),
+        (replying(200, b"not brotli", Content_Encoding="br"), "ai_invalid_response"),
+        (replying(200, BOMB, Content_Encoding="gzip"), "ai_invalid_response"),
         (replying(204, b""), "ai_invalid_response"),
         (replying(200, ["Hello"]), "ai_invalid_response"),
         (replying(200, {}), "ai_invalid_response"),
@@ -295,6 +302,17 @@ async def test_cancelling_while_it_reads_closes_the_connection(
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.wait_for(stub.client_gone.wait(), 5)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_answer_is_read_though_nobody_asked_for_it(
+    client: AiClient, bot: EffectiveBot, encoding: str
+) -> None:
+    compress = gzip.compress if encoding == "gzip" else zlib.compress
+    body = compress(b'{"response_text": "Hello"}')
+    async with running(replying(200, body, Content_Encoding=encoding)) as stub:
+        answer = await client.answer(call_of(bot, stub.url))
+    assert answer.response_text == "Hello"
 
 
 async def test_the_log_shows_no_credentials_and_no_contents(

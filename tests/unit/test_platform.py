@@ -81,6 +81,7 @@ async def test_without_a_token_there_is_no_authorization(bot: EffectiveBot) -> N
         replying(202, b""),
         replying(204, b""),
         replying(200, b"ok"),
+        replying(200, b"not brotli", Content_Encoding="br"),
         replying(200, ["success", False]),
         replying(200, {"success": None}),
         replying(200, {"success": True, "actions_executed": "2"}),

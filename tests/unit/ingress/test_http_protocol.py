@@ -98,6 +98,16 @@ async def test_a_long_answer_comes_whole_and_is_not_gathered(
     assert max(sizes) < 2 * len(BODY)
 
 
+async def test_who_says_no_more_gets_an_answer(address: tuple[str, int]) -> None:
+    for _ in range(20):  # what is sent and its end may come together, or not
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(REQUEST % b"/short")
+        writer.write_eof()
+        assert (await reader.read()).endswith(b"all of it")
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_who_goes_away_in_the_middle_harms_nobody(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as gone:
         gone.sendall(REQUEST % b"/long")
