@@ -33,6 +33,7 @@ KEEPALIVE_SECONDS = 4.0
 MAX_ADDRESSES = 1_024
 """Read addresses that are kept."""
 MAX_TIMEOUTS = 256
+"""The same, of timeouts."""
 
 _HEADERS = {
     "User-Agent": "chat-orchestrator",
@@ -111,16 +112,13 @@ class HttpClient:
                 allow_redirects=False,
                 timeout=_timeout(timeout_seconds),
             ) as response:
-                said = await _read(response.content)
-                encoding = response.headers.get("content-encoding", "").strip().lower()
-                if said is not None and encoding in _INFLATED:
-                    said = _inflate(said)
-                return Reply(response.status, response.headers, said)
+                return Reply(response.status, response.headers, await _read(response))
         except aiohttp.ServerTimeoutError as error:
             raise CallTimedOut(f"not connected within {CONNECT_TIMEOUT_SECONDS:g} s") from error
         except TimeoutError as error:
             raise CallTimedOut(f"no reply within {timeout_seconds:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, zlib.error) as error:
+            # A RuntimeError is what aiohttp raises for a connection that was closed under it.
             raise CallFailed(f"no reply: {type(error).__name__}") from error
 
     async def aclose(self) -> None:
@@ -163,15 +161,17 @@ def _split_credentials(url: str) -> tuple[URL, Mapping[str, str]]:
     return address.with_user(None), {"Authorization": header}
 
 
-async def _read(content: aiohttp.StreamReader) -> bytes | None:
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
-    while chunk := await content.readany():
+    while chunk := await response.content.readany():
         size += len(chunk)
         if size > MAX_REPLY_BYTES:
             return None
         chunks.append(chunk)
-    return b"".join(chunks)
+    said = b"".join(chunks)
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    return _inflate(said) if encoding in _INFLATED else said
 
 
 def _inflate(said: bytes) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -52,7 +51,7 @@ class WriterLink:
         self._busyness = busyness
         self._batchers: dict[tuple[str, bool], Batcher[Operation, Result]] = {}
 
-    async def call(self, operation: Operation, timeout_seconds: float = math.inf) -> Result:
+    async def call(self, operation: Operation, timeout_seconds: float | None = None) -> Result:
         """Have one operation done. Never raises for trouble: see ``StorageFailure``.
 
         Raises ``TimeoutError`` when it takes longer; it may be done all the same.
@@ -65,7 +64,7 @@ class WriterLink:
             done = batcher.put([operation])
         except QueueFull:
             return StorageFailure.OVERLOADED
-        (result,) = await (done if timeout_seconds == math.inf else within(done, timeout_seconds))
+        (result,) = await within(done, timeout_seconds)
         return result
 
     def _batcher(self, writer: str, *, is_ordered: bool) -> Batcher[Operation, Result]:

@@ -54,12 +54,15 @@ async def wait_at_most(event: asyncio.Event, seconds: float | None) -> bool:
     return True
 
 
-async def within(future: asyncio.Future[Value], seconds: float) -> Value:
-    """Wait for a future. Raises ``TimeoutError`` when it takes longer, and so does the future then.
+async def within(future: asyncio.Future[Value], seconds: float | None) -> Value:
+    """Wait for a future (None: there is no limit).
 
+    Raises ``TimeoutError`` when it takes longer, and so does the future then.
     For what every message waits for: it takes a fifth of the time of ``asyncio.timeout``, which
     can do the same with any coroutine.
     """
+    if seconds is None:
+        return await future
     timer = future.get_loop().call_later(seconds, _expire, future)
     try:
         return await future

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -51,7 +51,6 @@ TIGHT = Limits(
     remembered_messages=4,
     remembered_calls=2,
 )
-_stable_hash = lru_cache(maxsize=100_000)(actors.router._stable_hash)
 
 
 @contextmanager
@@ -95,7 +94,6 @@ def product_in_simulation(
             (actors.ai, "HttpClient", lambda: services),
             (actors.platform, "HttpClient", lambda: services),
             (actors.router, "SHARD_COUNT", FEW_SHARDS),
-            (actors.router, "_stable_hash", _stable_hash),
             (actors.runner, "Limits", limits),
             (actors.bot_config, "bots_of", lambda rows: bots if rows else []),
             (TurnWork, "start", _noted(TurnWork.start, on_turn)),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -45,10 +44,10 @@ async def address() -> AsyncIterator[tuple[str, int]]:
         await task
 
 
-@contextmanager
-def writes_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how long each write to a socket of the server is."""
-    sizes: list[int] = []
+    noted: list[int] = []
     connection_made = HttpProtocol.connection_made
 
     class Counted:
@@ -59,14 +58,14 @@ def writes_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             return getattr(self._transport, name)
 
         def write(self, data: bytes) -> None:
-            sizes.append(len(data))
+            noted.append(len(data))
             self._transport.write(data)
 
     def counted(self: HttpProtocol, transport: asyncio.Transport) -> None:
         connection_made(self, Counted(transport))  # type: ignore[arg-type]
 
     monkeypatch.setattr(HttpProtocol, "connection_made", counted)
-    yield sizes
+    return noted
 
 
 async def answer_of(address: tuple[str, int], path: bytes) -> bytes:
@@ -78,21 +77,17 @@ async def answer_of(address: tuple[str, int], path: bytes) -> bytes:
     return answer
 
 
-async def test_head_and_body_are_one_write(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with writes_counted(monkeypatch) as sizes:
-        answer = await answer_of(address, b"/short")
+async def test_head_and_body_are_one_write(address: tuple[str, int], sizes: list[int]) -> None:
+    answer = await answer_of(address, b"/short")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"all of it")
     assert sizes == [len(answer)]
 
 
 async def test_a_long_answer_comes_whole_and_is_not_gathered(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+    address: tuple[str, int], sizes: list[int]
 ) -> None:
-    with writes_counted(monkeypatch) as sizes:
-        head, _, body = (await answer_of(address, b"/long")).partition(b"\r\n\r\n")
+    head, _, body = (await answer_of(address, b"/long")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert body == BODY * 20
     assert max(sizes) < 2 * len(BODY)
