@@ -17,6 +17,8 @@ __all__ = ["StateSaver"]
 MAX_BATCH = 500
 LONGEST_PAUSE_SECONDS = 1.0
 """Between two batches, while much is under way: what changes twice meanwhile is written once."""
+SHORTEST_PAUSE_SECONDS = 0.25
+"""The same, while little is: a turn changes its conversation three times."""
 MAX_WAITING = 20_000
 """States that wait to be written; beyond, further ones are dropped (it is a cache)."""
 
@@ -32,7 +34,11 @@ class StateSaver:
         self._changed: dict[str, Seat | CachedState] = {}
         self._erased: set[str] = set()
         self._task: asyncio.Task[None] | None = None
-        self._pace = Pace(busyness, longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._pace = Pace(
+            busyness,
+            longest_seconds=LONGEST_PAUSE_SECONDS,
+            shortest_seconds=SHORTEST_PAUSE_SECONDS,
+        )
         self._is_draining = False
 
     def save(self, seat: Seat) -> None:

@@ -26,6 +26,7 @@ from storage.embedded import AlreadyRunning
 from storage.log_config import configure_logging
 from storage.migrate import upgrade_to_head
 from storage.processes import ServerFailed
+from storage.scheduling import work_in_batches
 from storage.settings import InvalidSettings, Settings, load_settings
 
 __all__ = ["main"]
@@ -62,6 +63,7 @@ def up(
     settings = _settings(**given)
     settings, made_tokens = settings.with_generated_tokens()
     configure_logging(settings.effective_log_level)
+    work_in_batches()
 
     had_ray_token = RAY_TOKEN_VARIABLE in os.environ
     steps = Steps(START_STEPS)

@@ -36,6 +36,7 @@ from ingress.routes.system import system_routes
 from ingress.system_report import SystemReport
 from ingress.webhook_signature import WebhookSignatures
 from storage.garbage import relax_garbage_collection
+from storage.scheduling import work_in_batches
 from storage.settings import Settings
 
 __all__ = ["Access", "assemble", "create_app", "open_application"]
@@ -57,6 +58,7 @@ async def open_application(
     access = Access(settings)
     async with open_backend(settings, gateway) as backend:
         relax_garbage_collection()
+        work_in_batches()
         watch = watch_access(settings, reload, access.renew) if reload else nullcontext()
         async with watch:
             yield assemble(settings, backend, access)

@@ -13,6 +13,8 @@ Busyness = Callable[[], float]
 """How much is under way in a process: from 0, nothing, to 1 and beyond, much."""
 
 LONGEST_SECONDS = 0.03
+LITTLE = 0.15
+"""Of busyness: so much and less is little."""
 
 
 class Pace:
@@ -23,9 +25,16 @@ class Pace:
     much is, that fewer of them go: what waits is answered sooner for it.
     """
 
-    def __init__(self, busyness: Busyness, *, longest_seconds: float = LONGEST_SECONDS) -> None:
+    def __init__(
+        self,
+        busyness: Busyness,
+        *,
+        longest_seconds: float = LONGEST_SECONDS,
+        shortest_seconds: float = 0.0,
+    ) -> None:
         self._busyness = busyness
         self._longest_seconds = longest_seconds
+        self._shortest_seconds = shortest_seconds
         self._started_at = -math.inf
 
     def note_start(self) -> None:
@@ -40,7 +49,9 @@ class Pace:
 
     def remaining_seconds(self) -> float:
         """Return how long the next batch is to wait from now on; 0 if it is not."""
-        interval_seconds = self._longest_seconds * min(1.0, self._busyness())
+        busyness = min(1.0, self._busyness())
+        interval_seconds = self._longest_seconds * busyness if busyness > LITTLE else 0.0
+        interval_seconds = max(interval_seconds, self._shortest_seconds)
         return max(0.0, self._started_at + interval_seconds - time.monotonic())
 
 

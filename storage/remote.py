@@ -17,6 +17,7 @@ from storage.log_config import configure_logging
 from storage.metric_types import Figures, Histogram, Metric
 from storage.metrics import METRICS
 from storage.process_watch import watch_process
+from storage.scheduling import work_in_batches
 from storage.tasks import keep_running
 from storage.writer import StorageWriter
 
@@ -100,6 +101,7 @@ def actor_class(plain: type[Any], log_level: str, **options: Any) -> Any:
             name = str(options.get("name", plain.__name__))
             configure_logging(log_level, name)
             relax_garbage_collection()
+            work_in_batches()
             super().__init__(*arguments)
             exporter = RayExporter(name)
             watch = partial(watch_process, self.figures, exporter)

@@ -120,11 +120,13 @@ class StorageWriter:
         places: dict[OperationKind, list[int]] = {}
         for place, (kind, _) in enumerate(operations):
             places.setdefault(kind, []).append(place)
-        answers = await asyncio.gather(
-            *(
-                self._submit(kind, [operations[place][1] for place in kind_places])
-                for kind, kind_places in places.items()
-            )
+        submissions = [
+            self._submit(kind, [operations[place][1] for place in kind_places])
+            for kind, kind_places in places.items()
+        ]
+        # Most batches are of one kind, and need no further task.
+        answers = (
+            [await submissions[0]] if len(submissions) == 1 else await asyncio.gather(*submissions)
         )
         results: list[Result] = [StorageFailure.UNAVAILABLE] * len(operations)
         for kind_places, kind_answers in zip(places.values(), answers, strict=True):

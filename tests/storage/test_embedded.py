@@ -64,6 +64,12 @@ def test_data_is_kept_between_starts_and_survives_a_crash(servers: EmbeddedServe
     assert query(postgres, "show fsync") == "on"
 
 
+def test_files_of_the_log_are_there_before_they_are_needed(servers: EmbeddedServers) -> None:
+    servers.start()
+    files = "select count(*) from pg_ls_waldir() where name > pg_walfile_name({})"
+    assert int(query(servers._postgres, files.format("pg_current_wal_lsn()"))) >= 10
+
+
 def test_postgres_listens_on_a_closed_socket_only(servers: EmbeddedServers) -> None:
     servers.start()
     postgres = servers._postgres

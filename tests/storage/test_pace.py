@@ -8,7 +8,7 @@ import time
 import pytest
 
 from storage.batch import Batcher
-from storage.pace import Pace, never_busy
+from storage.pace import LITTLE, Pace, never_busy
 
 
 @pytest.fixture
@@ -34,15 +34,31 @@ def test_while_much_is_under_way_batches_start_the_longest_time_apart(now: list[
 
 
 def test_while_less_is_under_way_they_wait_in_proportion(now: list[float]) -> None:
-    pace = Pace(lambda: 0.1, longest_seconds=0.03)
+    pace = Pace(lambda: 0.5, longest_seconds=0.03)
     pace.note_start()
-    assert pace.remaining_seconds() == pytest.approx(0.003)
+    assert pace.remaining_seconds() == pytest.approx(0.015)
 
 
 def test_while_nothing_is_under_way_they_do_not_wait(now: list[float]) -> None:
     pace = Pace(never_busy)
     pace.note_start()
     assert pace.remaining_seconds() == 0
+
+
+def test_while_little_is_under_way_they_do_not_wait_either(now: list[float]) -> None:
+    pace = Pace(lambda: LITTLE, longest_seconds=0.03)
+    pace.note_start()
+    assert pace.remaining_seconds() == 0
+
+
+def test_some_are_never_closer_than_a_shortest_time(now: list[float]) -> None:
+    busyness = 0.0
+    pace = Pace(lambda: busyness, longest_seconds=1.0, shortest_seconds=0.25)
+    assert pace.remaining_seconds() == 0
+    pace.note_start()
+    assert pace.remaining_seconds() == pytest.approx(0.25)
+    busyness = 0.8
+    assert pace.remaining_seconds() == pytest.approx(0.8)
 
 
 async def test_a_full_batch_is_not_held_back() -> None:

@@ -48,6 +48,19 @@ async def test_an_erased_state_goes_behind_its_last_write_and_before_the_next() 
     assert cache.calls[1:] == [("delete", ["a", "c"]), ("write", ["b", "c"])]
 
 
+async def test_what_changes_several_times_in_a_moment_is_written_once_more() -> None:
+    cache = Cache()
+    cache.go_on.set()
+    saver = StateSaver(cast("StateCache", cache), "host-0#1")
+    changing = seat("a")
+    saver.save(changing)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        saver.save(changing)
+    await saver.drain()
+    assert cache.calls == [("write", ["a"]), ("write", ["a"])]
+
+
 async def test_without_redis_there_is_nothing_to_erase() -> None:
     saver = StateSaver(None, "host-0#1")
     saver.erase("a")
