@@ -1,4 +1,4 @@
-"""The connection pool, the SQL files, and what PostgreSQL's errors mean. Only here: asyncpg."""
+"""The connection pool, the SQL files, and what PostgreSQL's errors mean."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 import asyncpg
+
+from storage.kept_connections import KeptConnections
 
 __all__ = [
     "Database",
@@ -106,7 +108,7 @@ class Database:
 
     def __init__(self, pool: Any, acquire_timeout_seconds: float) -> None:
         self._pool = pool
-        self._acquire_timeout_seconds = acquire_timeout_seconds
+        self._connections = KeptConnections(pool, acquire_timeout_seconds)
 
     @classmethod
     async def connect(
@@ -160,13 +162,13 @@ class Database:
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """Run a statement in a transaction of its own and return its rows."""
         with _translated_errors():
-            async with self._pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
+            async with self._connections.lend() as connection:
                 return list(await connection.fetch(sql, *arguments))
 
     async def fetch_one(self, sql: str, *arguments: object) -> Row | None:
         """Run a statement in a transaction of its own and return its first row, or None."""
         with _translated_errors():
-            async with self._pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
+            async with self._connections.lend() as connection:
                 row: Row | None = await connection.fetchrow(sql, *arguments)
                 return row
 
@@ -174,10 +176,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Session]:
         """Open a transaction (READ COMMITTED); it is rolled back when the block raises."""
         with _translated_errors():
-            async with (
-                self._pool.acquire(timeout=self._acquire_timeout_seconds) as connection,
-                connection.transaction(),
-            ):
+            async with self._connections.lend() as connection, connection.transaction():
                 yield Session(connection)
 
     @property
@@ -188,7 +187,7 @@ class Database:
     @property
     def idle_connections(self) -> int:
         """How many of them are not in use."""
-        return int(self._pool.get_idle_size())
+        return int(self._pool.get_idle_size()) + len(self._connections)
 
     @property
     def max_connections(self) -> int:
@@ -197,6 +196,7 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what is running, then close all connections."""
+        await self._connections.give_back()
         await self._pool.close()
 
     def terminate(self) -> None:
