@@ -11,6 +11,7 @@ from actors.seat import Seat
 from storage.pace import Busyness, Pace, never_busy
 from storage.records import ContextEntry
 from storage.redis_state import CachedState, StateCache
+from storage.tasks import wait_at_most
 
 __all__ = ["StateSaver"]
 
@@ -39,6 +40,7 @@ class StateSaver:
             longest_seconds=LONGEST_PAUSE_SECONDS,
             shortest_seconds=SHORTEST_PAUSE_SECONDS,
         )
+        self._hurry = asyncio.Event()
         self._is_draining = False
 
     def save(self, seat: Seat) -> None:
@@ -54,6 +56,7 @@ class StateSaver:
         """Take down what is still to be written of a seat that is about to be forgotten."""
         if seat.conversation_id in self._changed:
             self._changed[seat.conversation_id] = self._state_of(seat)
+            self._hurry.set()  # somebody else may have the conversation soon
 
     def erase(self, conversation_id: str) -> None:
         """Delete a conversation's state soon, behind what is being written of it now."""
@@ -65,6 +68,7 @@ class StateSaver:
     async def drain(self) -> None:
         """Write all that is left, and wait until it is written."""
         self._is_draining = True
+        self._hurry.set()
         while self._task is not None:
             await asyncio.wait([self._task])
 
@@ -75,8 +79,7 @@ class StateSaver:
     async def _write(self) -> None:
         try:
             while (self._changed or self._erased) and self._cache is not None:
-                if not self._is_draining:
-                    await self._pace.wait()
+                await self._pause()
                 if self._erased:  # first: what has changed may be of a new conversation
                     await self._cache.delete([self._erased.pop() for _ in range(len(self._erased))])
                 # The next ones are put together only once these are written: they may be long.
@@ -88,6 +91,13 @@ class StateSaver:
                 await self._cache.write(states)
         finally:
             self._task = None
+
+    async def _pause(self) -> None:
+        remaining_seconds = self._pace.remaining_seconds()
+        if remaining_seconds > 0 and not self._is_draining:
+            await wait_at_most(self._hurry, remaining_seconds)
+        self._hurry.clear()
+        self._pace.note_start()
 
     def _state_of(self, seat: Seat) -> CachedState:
         conversation = seat.conversation

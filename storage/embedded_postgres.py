@@ -179,20 +179,24 @@ class EmbeddedPostgres:
         unfinished.rename(self.directory)
 
     def _run(self, arguments: list[str], identity: Identity | None, text: str = "") -> None:
-        done = subprocess.run(  # noqa: S603 - programs of the wheel, by their full path
-            arguments,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=INIT_SECONDS,
-            cwd="/",
-            user=identity.user_id if identity else None,
-            group=identity.group_id if identity else None,
-            extra_groups=[] if identity else None,
-        )
+        name = Path(arguments[0]).name
+        try:
+            done = subprocess.run(  # noqa: S603 - programs of the wheel, by their full path
+                arguments,
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=INIT_SECONDS,
+                cwd="/",
+                user=identity.user_id if identity else None,
+                group=identity.group_id if identity else None,
+                extra_groups=[] if identity else None,
+            )
+        except subprocess.TimeoutExpired:
+            raise ServerFailed(f"{name} did not end within {INIT_SECONDS:g} s") from None
         if done.returncode != 0:
-            raise ServerFailed(f"{Path(arguments[0]).name} failed:\n{done.stderr.strip()[-2000:]}")
+            raise ServerFailed(f"{name} failed:\n{done.stderr.strip()[-2000:]}")
 
     def _prepare_socket_directory(self, identity: Identity | None) -> None:
         folder = self._socket_directory

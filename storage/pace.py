@@ -20,6 +20,8 @@ LITTLE = 0.15
 class Pace:
     """Keeps batches apart by more the more is under way.
 
+    ``shortest_seconds`` keeps them apart by so much in any case.
+
     A batch costs a call between actors, and often a transaction, however little it carries. While
     little is under way what counts is that each goes at once, and there is time for that; while
     much is, that fewer of them go: what waits is answered sooner for it.

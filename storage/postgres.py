@@ -187,7 +187,7 @@ class Database:
     @property
     def idle_connections(self) -> int:
         """How many of them are not in use."""
-        return int(self._pool.get_idle_size()) + len(self._connections)
+        return int(self._pool.get_idle_size()) + self._connections.idle
 
     @property
     def max_connections(self) -> int:
@@ -196,8 +196,12 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what is running, then close all connections."""
-        await self._connections.give_back()
-        await self._pool.close()
+        try:
+            await self._connections.give_back()
+            await self._pool.close()
+        except BaseException:
+            self._pool.terminate()
+            raise
 
     def terminate(self) -> None:
         """Close all connections without waiting for what is running."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -15,7 +16,11 @@ def work_in_batches() -> None:
     processor at once from the one that spoke, it does little and is interrupted in its turn. With
     ``SCHED_BATCH`` (sched(7)) who works goes on for a few milliseconds, and who comes next finds
     more to do: a tenth less processor time a message under load, and the same share for all.
-    Nothing changes while a processor is free, nor where somebody has chosen another policy.
+    Nothing changes while a processor is free, where somebody has chosen another policy, or where
+    this is forbidden or not known, as it is in some containers.
     """
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):  # it only makes things faster
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -20,6 +20,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     yield found
     async with asyncio.timeout(10):
         await found.close()
+
+
+async def wait_until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
 
 
 async def pid_of(database: Database) -> int:
@@ -72,21 +77,37 @@ async def test_those_that_the_server_has_ended_are_replaced(
 
 
 async def test_one_whose_statement_was_cancelled_can_be_used_again(database: Database) -> None:
+    await pid_of(database)  # connected
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await database.fetch("select pg_sleep(60)")
     assert len(await asyncio.gather(*(pid_of(database) for _ in range(10)))) == 10
 
 
-async def test_one_that_nobody_uses_goes_back_to_the_pool(
+async def test_those_that_nobody_uses_go_back_to_the_pool(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await asyncio.gather(pid_of(database), pid_of(database))
-    assert len(database._connections) == 2
-    monkeypatch.setattr(kept_connections, "UNUSED_SECONDS", -1.0)
-    await pid_of(database)
-    assert len(database._connections) == 1
+    monkeypatch.setattr(kept_connections, "UNUSED_SECONDS", 0.05)
+    kept = database._connections
+    async with database.transaction():
+        await pid_of(database)
+    assert kept.idle == 2
+    async with asyncio.timeout(10):
+        await wait_until(lambda: kept.idle == 0 and database.idle_connections == 2)
     assert await pid_of(database)
+    assert kept.idle == 1
+
+
+async def test_one_that_was_cut_off_does_not_count_as_idle(
+    database: Database, database_url: str
+) -> None:
+    pid = await pid_of(database)
+    killer = await Database.connect(database_url, max_connections=1)
+    await killer.fetch("select pg_terminate_backend($1)", pid)
+    await killer.close()
+    async with asyncio.timeout(10):
+        await wait_until(lambda: database.idle_connections == 0)
+    assert await pid_of(database) != pid
 
 
 async def test_closing_waits_for_those_in_use_and_for_no_other(database_url: str) -> None:
@@ -94,7 +115,7 @@ async def test_closing_waits_for_those_in_use_and_for_no_other(database_url: str
     await pid_of(closing)
     async with closing.transaction():
         closed = asyncio.create_task(closing.close())
-        await asyncio.sleep(0)
+        await asyncio.wait([closed], timeout=0.1)
         assert not closed.done()
     async with asyncio.timeout(10):
         await closed

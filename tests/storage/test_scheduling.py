@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from storage.scheduling import work_in_batches
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such policies")
 
 SHOW = "import os, storage.scheduling; {}; print(os.sched_getscheduler(0))"
@@ -26,6 +28,19 @@ def printed(program: str) -> list[int]:
 def test_a_process_interrupts_nobody_by_waking_up_and_so_do_those_it_starts() -> None:
     child, own = printed(SHOW.format(f"{WORK}; {SHOW_CHILD}"))
     assert own == child == os.SCHED_BATCH
+
+
+def test_where_it_is_forbidden_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(_process: int, policy: int, _parameters: os.sched_param) -> None:
+        asked.append(policy)
+        raise PermissionError("not here")
+
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _process: os.SCHED_OTHER)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    work_in_batches()
+    assert asked == [os.SCHED_BATCH]
 
 
 def test_a_policy_that_somebody_chose_stays() -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
+import pytest
+
 from actors.conversation import Conversation, Limits
 from actors.seat import Seat
 from actors.state_saver import StateSaver
@@ -48,7 +50,10 @@ async def test_an_erased_state_goes_behind_its_last_write_and_before_the_next() 
     assert cache.calls[1:] == [("delete", ["a", "c"]), ("write", ["b", "c"])]
 
 
-async def test_what_changes_several_times_in_a_moment_is_written_once_more() -> None:
+async def test_what_changes_several_times_in_a_moment_is_written_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.state_saver.SHORTEST_PAUSE_SECONDS", 60.0)
     cache = Cache()
     cache.go_on.set()
     saver = StateSaver(cast("StateCache", cache), "host-0#1")
@@ -58,6 +63,24 @@ async def test_what_changes_several_times_in_a_moment_is_written_once_more() -> 
         await asyncio.sleep(0)
         saver.save(changing)
     await saver.drain()
+    assert cache.calls == [("write", ["a"]), ("write", ["a"])]
+
+
+async def test_what_is_about_to_be_forgotten_is_written_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.state_saver.SHORTEST_PAUSE_SECONDS", 60.0)
+    cache = Cache()
+    cache.go_on.set()
+    saver = StateSaver(cast("StateCache", cache), "host-0#1")
+    leaving = seat("a")
+    saver.save(leaving)
+    await asyncio.sleep(0)
+    saver.save(leaving)
+    saver.keep(leaving)
+    async with asyncio.timeout(10):
+        while saver._task is not None:
+            await asyncio.wait([saver._task])
     assert cache.calls == [("write", ["a"]), ("write", ["a"])]
 
 
