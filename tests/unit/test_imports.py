@@ -16,7 +16,7 @@ ALLOWED = {
         "actors/remote_directory.py",
         "storage/remote.py",
     },
-    "asyncpg": {"storage/postgres.py"},
+    "asyncpg": {"storage/postgres.py", "storage/kept_connections.py"},
 }
 READERS_OF_THE_ENVIRONMENT = {
     "ingress/app.py",
