@@ -11,7 +11,6 @@ from actors.seat import Seat
 from storage.pace import Busyness, Pace, never_busy
 from storage.records import ContextEntry
 from storage.redis_state import CachedState, StateCache
-from storage.tasks import wait_at_most
 
 __all__ = ["StateSaver"]
 
@@ -79,7 +78,9 @@ class StateSaver:
     async def _write(self) -> None:
         try:
             while (self._changed or self._erased) and self._cache is not None:
-                await self._pause()
+                await self._pace.wait(self._hurry)
+                if not self._is_draining:
+                    self._hurry.clear()
                 if self._erased:  # first: what has changed may be of a new conversation
                     await self._cache.delete([self._erased.pop() for _ in range(len(self._erased))])
                 # The next ones are put together only once these are written: they may be long.
@@ -91,13 +92,6 @@ class StateSaver:
                 await self._cache.write(states)
         finally:
             self._task = None
-
-    async def _pause(self) -> None:
-        remaining_seconds = self._pace.remaining_seconds()
-        if remaining_seconds > 0 and not self._is_draining:
-            await wait_at_most(self._hurry, remaining_seconds)
-        self._hurry.clear()
-        self._pace.note_start()
 
     def _state_of(self, seat: Seat) -> CachedState:
         conversation = seat.conversation

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from storage.pace import Pace
-from storage.tasks import wait_at_most
 
 __all__ = ["Batcher", "QueueFull"]
 
@@ -140,7 +139,8 @@ class Batcher(Generic[Item, Answer]):
     async def _work(self) -> None:
         try:
             while True:
-                await self._hold_back()
+                if self._pace is not None:
+                    await self._pace.wait(self._released)
                 shares, batch = self._take()
                 self._is_collecting = False
                 self._collect()
@@ -159,14 +159,6 @@ class Batcher(Generic[Item, Answer]):
             worker = asyncio.current_task()
             if worker is not None:
                 self._workers.discard(worker)
-
-    async def _hold_back(self) -> None:
-        if self._pace is None:
-            return
-        remaining_seconds = self._pace.remaining_seconds()
-        if remaining_seconds > 0:
-            await wait_at_most(self._released, remaining_seconds)
-        self._pace.note_start()
 
     async def _flush_batch(
         self, shares: list[tuple[_Submission[Item, Answer], int]], batch: list[Item]

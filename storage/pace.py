@@ -7,6 +7,8 @@ import math
 import time
 from collections.abc import Callable
 
+from storage.tasks import wait_at_most
+
 __all__ = ["Busyness", "Pace", "never_busy"]
 
 Busyness = Callable[[], float]
@@ -43,10 +45,16 @@ class Pace:
         """A batch starts now."""
         self._started_at = time.monotonic()
 
-    async def wait(self) -> None:
-        """Wait as long as the next batch is to, and note that it starts."""
+    async def wait(self, released: asyncio.Event | None = None) -> None:
+        """Wait as long as the next batch is to, and note that it starts.
+
+        It is not held back any longer once ``released`` is set.
+        """
         if (remaining_seconds := self.remaining_seconds()) > 0:
-            await asyncio.sleep(remaining_seconds)
+            if released is None:
+                await asyncio.sleep(remaining_seconds)
+            else:
+                await wait_at_most(released, remaining_seconds)
         self.note_start()
 
     def remaining_seconds(self) -> float:

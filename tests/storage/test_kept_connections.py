@@ -10,6 +10,7 @@ import pytest
 
 from storage import kept_connections
 from storage.postgres import Database, DatabaseUnavailable
+from tests.storage.conftest import run
 
 PID = "select pg_backend_pid()"
 
@@ -64,10 +65,8 @@ async def test_those_that_the_server_has_ended_are_replaced(
     database: Database, database_url: str
 ) -> None:
     before = set(await asyncio.gather(pid_of(database), pid_of(database)))
-    killer = await Database.connect(database_url, max_connections=1)
     for pid in before:
-        await killer.fetch("select pg_terminate_backend($1)", pid)
-    await killer.close()
+        await run(database_url, f"select pg_terminate_backend({pid})")
     after: set[int] = set()
     for _ in range(3):  # one that did not hear of its end yet fails, and only once
         with contextlib.suppress(DatabaseUnavailable):
@@ -102,9 +101,7 @@ async def test_one_that_was_cut_off_does_not_count_as_idle(
     database: Database, database_url: str
 ) -> None:
     pid = await pid_of(database)
-    killer = await Database.connect(database_url, max_connections=1)
-    await killer.fetch("select pg_terminate_backend($1)", pid)
-    await killer.close()
+    await run(database_url, f"select pg_terminate_backend({pid})")
     async with asyncio.timeout(10):
         await wait_until(lambda: database.idle_connections == 0)
     assert await pid_of(database) != pid

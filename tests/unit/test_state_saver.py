@@ -50,13 +50,19 @@ async def test_an_erased_state_goes_behind_its_last_write_and_before_the_next() 
     assert cache.calls[1:] == [("delete", ["a", "c"]), ("write", ["b", "c"])]
 
 
-async def test_what_changes_several_times_in_a_moment_is_written_once_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def pausing(monkeypatch: pytest.MonkeyPatch) -> tuple[Cache, StateSaver]:
+    """A saver that pauses for longer than a test lasts, and writes at once."""
     monkeypatch.setattr("actors.state_saver.SHORTEST_PAUSE_SECONDS", 60.0)
     cache = Cache()
     cache.go_on.set()
-    saver = StateSaver(cast("StateCache", cache), "host-0#1")
+    return cache, StateSaver(cast("StateCache", cache), "host-0#1")
+
+
+async def test_what_changes_several_times_in_a_moment_is_written_once_more(
+    pausing: tuple[Cache, StateSaver],
+) -> None:
+    cache, saver = pausing
     changing = seat("a")
     saver.save(changing)
     for _ in range(3):
@@ -67,12 +73,9 @@ async def test_what_changes_several_times_in_a_moment_is_written_once_more(
 
 
 async def test_what_is_about_to_be_forgotten_is_written_without_a_pause(
-    monkeypatch: pytest.MonkeyPatch,
+    pausing: tuple[Cache, StateSaver],
 ) -> None:
-    monkeypatch.setattr("actors.state_saver.SHORTEST_PAUSE_SECONDS", 60.0)
-    cache = Cache()
-    cache.go_on.set()
-    saver = StateSaver(cast("StateCache", cache), "host-0#1")
+    cache, saver = pausing
     leaving = seat("a")
     saver.save(leaving)
     await asyncio.sleep(0)
